@@ -1,0 +1,1 @@
+//! Who offers what: one signed log per owner, pushed at once and repaired by digests.

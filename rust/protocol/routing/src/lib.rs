@@ -1,0 +1,1 @@
+//! The routing snapshot, and the choice of a candidate on it.

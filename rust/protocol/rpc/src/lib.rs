@@ -1,0 +1,1 @@
+//! The data plane's machines: CallTable (caller side) and Switch (what arrives).

@@ -1,0 +1,1 @@
+//! Listeners, dialers and connections over TCP, TLS, unix sockets and memory.

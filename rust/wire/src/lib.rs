@@ -1,0 +1,1 @@
+//! The wire: handshake, frame header, roles and limits, message codec, signatures, golden frames.
