@@ -1,0 +1,307 @@
+"""The private extension module: what the Python package needs of Rust, and nothing else.
+
+Shape of the boundary: the package decides words (names, options, messages), Rust decides everything that happens.
+`Caller.call`, `Remote.__call__` and their blocking twins are native methods that subclasses inherit: no Python frame
+stands between the user and the encoder. All that is rare passes plain dicts (`request`, `settings`).
+
+Module initialisation registers `Call` with `collections.abc.Coroutine`, and `atexit` and `os.register_at_fork`
+handlers; it starts no thread and imports neither asyncio nor anything outside the standard library.
+"""
+
+from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
+from contextvars import ContextVar
+from types import GenericAlias
+from typing import Any, Final, Literal, Protocol, Self, TypeVar, final
+
+_T_co = TypeVar("_T_co", covariant=True)
+
+__version__: Final[str]
+
+# --- names: parsed once, by `mpreg-types`; a bad one is `ConfigError` (made by the hook) that quotes it --------------
+
+_NameKind = Literal["function", "function_id", "node", "instance", "cluster", "resource", "tag"]
+
+def check_name(kind: _NameKind, text: str, /) -> str:
+    """`text` if it obeys the grammar of its kind."""
+
+def check_version(text: str, /) -> str:
+    """The version in full: "1.2" becomes "1.2.0"."""
+
+def check_constraint(text: str, /) -> str:
+    """The constraint as `VersionConstraint` shows it."""
+
+def nearest(text: str, names: Iterable[str], /) -> list[str]:
+    """At most three of `names` that are like `text`, nearest first."""
+
+# --- hooks: set once, when `mpreg._native` is imported; all of them are for the slow way ------------------------------
+
+class _Hooks(Protocol):
+    """What Rust asks of Python. Exceptions raised by a hook are a defect and go to `sys.unraisablehook`."""
+
+    @property
+    def make_error(self) -> Callable[[str, dict[str, Any]], BaseException]:
+        """`(code, fields)`: called only when the exception is really raised.
+
+        Fields, all but `message` optional: `message`; `executed` ("no", "yes", "unknown"); `node` (as users see it,
+        "eu/pricing/7f3a90"); `path` (list of cluster and node names walked); `attempts` (int); `ledger` (dict: stage
+        "queue", "wire", "interpreter", "loop", "handler", "children" -> seconds); `retry_after` (seconds); and for
+        what a function raised `type_name`, `base`, `raises` (list), `traceback`, `data` (decoded) and `declared`
+        (the `raises` of the `RemoteCore` that made the call).
+        """
+    @property
+    def describe_exception(self) -> Callable[[BaseException, tuple[type[BaseException], ...]], dict[str, Any]]:
+        """`(exception, Registration.raises)` -> `message`, `type_name`, `base`, `raises`, `traceback`, `data`.
+
+        `data` is a tuple of alternatives: the first that can be encoded is sent as `ErrorBody.data`.
+        """
+
+def set_hooks(hooks: _Hooks, /) -> None: ...
+def forget_targets() -> None:
+    """Drops what `call` has cached for its targets, in every caller: a function was marked again."""
+
+def log_to(sink: Callable[[int, str, str, dict[str, str]], None] | None, level: int, /) -> None:
+    """Where log lines go: `sink(level, logger, message, fields)` on some loop's thread in batches; None: to stderr, by Rust.
+
+    `level` is that of `logging`. Lines that find no loop within 1 s (Python is stuck) go to stderr if they are warnings.
+    """
+
+# --- what one call carries while its function runs --------------------------------------------------------------------
+
+@final
+class CallContext:
+    """Frozen. Made by the dispatcher for each call, and set in `ambient` for its handler."""
+
+    @property
+    def call_id(self) -> str: ...
+    @property
+    def function(self) -> str: ...
+    @property
+    def caller(self) -> str:
+        """`cluster/name/instance` of a node, `cluster/name` of a client."""
+    @property
+    def cluster(self) -> str:
+        """Where the call began."""
+    @property
+    def path(self) -> tuple[str, ...]: ...
+    @property
+    def trace_id(self) -> str | None: ...
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The caller's `metadata=`, decoded at each use."""
+    @property
+    def remaining(self) -> float:
+        """Seconds to the deadline, never below 0."""
+    @property
+    def cancelled(self) -> bool:
+        """The caller gave up, or the deadline passed."""
+
+ambient: Final[ContextVar[CallContext | None]]
+"""Calls made under it inherit its deadline, trace and metadata. The dispatcher sets it; `detached()` clears it."""
+
+# --- calling ----------------------------------------------------------------------------------------------------------
+
+@final
+class Call(Coroutine[Any, Any, _T_co]):
+    """A call under way: sent when it was made, awaited once, by any loop of the process that made it.
+
+    `__await__` hands out the inner exact future's iterator. Dropped unawaited it cancels and warns (RuntimeWarning).
+    """
+
+    def __await__(self) -> Generator[Any, Any, _T_co]: ...
+    def send(self, value: Any, /) -> Any: ...
+    def throw(self, typ: Any, val: Any = None, tb: Any = None, /) -> Any: ...
+    def close(self) -> None: ...
+    def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
+
+class _Endpoint:
+    """Base of the two below; subclassed by Python. `__new__` takes and ignores any arguments.
+
+    Made in another process (fork), every use is `ConfigError` ("made before fork; create it in the child").
+    """
+
+    def __new__(cls, /, *args: Any, **kwargs: Any) -> Self: ...
+    def _attach(self, core: NodeCore | ClientCore, /) -> None:
+        """Calls go through `core` from now on, also those of handles made earlier."""
+    def _detach(self, why: str, /) -> None:
+        """Calls raise `ConnectionLostError(why)` at once, `executed="no"`. So it begins, with an empty reason."""
+    def _prepare(self, target: Any, /) -> RemoteCore:
+        """Written in Python: the handle with default options for a name or function object.
+
+        `call` caches what it returns in a dict keyed by the target (strings by value, functions by identity, bound
+        methods by function and object: just their own hash), at most 10,000 per caller; then it starts anew.
+        """
+    def _request(self, verb: str, body: Mapping[str, Any], timeout: float, /) -> Call[Any]:
+        """Looks: a node answers from memory, a client asks its entry node. Plain values in and out (see `_Look`)."""
+    def _request_blocking(self, verb: str, body: Mapping[str, Any], timeout: float, /) -> Any:
+        """The same for a thread: releases the GIL, looks for signals every 100 ms, cancels on KeyboardInterrupt."""
+
+class CallerCore(_Endpoint):
+    """Base of `Node` and `Client`."""
+
+    def call(self, target: Any, /, *args: Any, **kwargs: Any) -> Call[Any]:
+        """Hot. `ConfigError` on a thread without a running loop, naming `SyncClient` and `ctx.sync`."""
+
+class BlockingCore(_Endpoint):
+    """Base of `SyncClient` and of `ctx.sync`."""
+
+    def call(self, target: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """Hot. Blocks as `_request_blocking` does. On a thread whose running loop runs handlers: `ConfigError`."""
+
+class RemoteCore:
+    """A function and how to call it, prepared once; immutable, for all threads. Subclassed by Python."""
+
+    def __new__(
+        cls,
+        caller: _Endpoint,
+        /,
+        *,
+        name: str | None = None,  # either this
+        id: str | None = None,  # or this
+        version: str = "*",
+        resources: Iterable[str] = (),
+        cluster: str | None = None,  # None: own first; "*": any
+        contract: str | None = None,  # as in `Registration.contract`
+        timeout: float = 30.0,
+        max_hops: int | None = None,
+        retries: int = 2,
+        wait: float = 0.5,
+        sticky: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        convert: Callable[[Any], Any] | None = None,  # of the result: what `_hints.compile` returned
+        raises: tuple[type[BaseException], ...] = (),
+    ) -> Self:
+        """Names, version and resources are parsed here: `ConfigError` before any I/O."""
+    def call(self, /, *args: Any, **kwargs: Any) -> Call[Any]: ...
+    def call_blocking(self, /, *args: Any, **kwargs: Any) -> Any: ...
+    def candidates(self) -> Call[list[RemoteCore]]:
+        """For `call_all`: a handle for each candidate known now (`Target::Direct`, no retries elsewhere)."""
+    def candidates_blocking(self) -> list[RemoteCore]: ...
+    @property
+    def node(self) -> str | None:
+        """As users see it, for what `candidates` returned; else None."""
+
+# --- offering ---------------------------------------------------------------------------------------------------------
+
+class _Parameter(Protocol):
+    """One parameter as the caller sees it (the `Context` is left out)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> int:
+        """`inspect.Parameter.kind`: 0 positional only, 1 either, 2 *args, 3 keyword only, 4 **kwargs."""
+    @property
+    def required(self) -> bool: ...
+    @property
+    def convert(self) -> Callable[[Any], Any] | None:
+        """What `_hints.compile` returned for its annotation (for 2 and 4: of each item)."""
+
+class _Registration(Protocol):
+    """All that Rust reads of a function when it is registered (`mpreg._functions.Registration`)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def id(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def resources(self) -> frozenset[str]: ...
+    @property
+    def tags(self) -> Mapping[str, str]: ...
+    @property
+    def scope(self) -> Literal["local", "cluster", "global"]: ...
+    @property
+    def idempotent(self) -> bool: ...
+    @property
+    def concurrency(self) -> int | None: ...
+    @property
+    def timeout(self) -> float | None: ...
+    @property
+    def contract(self) -> str:
+        """Parameter names, kinds, presence of defaults, annotations and return as written: SHA-256 of it is the hash."""
+    @property
+    def signature(self) -> str: ...
+    @property
+    def doc(self) -> str: ...
+    @property
+    def mode(self) -> Literal["async", "thread", "inline"]: ...
+    @property
+    def function(self) -> Callable[..., Any]: ...
+    @property
+    def make_context(self) -> Callable[[CallContext], object] | None:
+        """If set, its result is the first argument."""
+    @property
+    def parameters(self) -> tuple[_Parameter, ...]:
+        """Arguments are bound by this before anything starts: misfit = `bad_arguments` (`RemoteError` + `TypeError`)."""
+    @property
+    def raises(self) -> tuple[type[BaseException], ...]: ...
+
+class NodeCore:
+    """One start of a node. Handlers run on the loop that called `start`."""
+
+    def __new__(cls, settings: Mapping[str, Any], /) -> Self:
+        """`mpreg._config.node_settings`: every field is there, defaults filled in. Parses addresses; no I/O, no thread."""
+    def register(self, registration: _Registration, /) -> None:
+        """Any thread, before or after `start`; callable from this node when it returns."""
+    def remove(self, name: str, version: str, /) -> None:
+        """Running calls finish."""
+    def start(self) -> Call[None]:
+        """Binds, announces, joins: returns when joined, or alone after at most 3 s. `ConfigError` for a port in use."""
+    def stop(self, reason: str, /) -> Call[None]:
+        """Drains, says GOODBYE, closes. Twice changes nothing."""
+    def ended(self) -> Call[None]:
+        """Done when the node has stopped; raises the `ConfigError` that ended it (a fixed instance claimed twice)."""
+    @property
+    def id(self) -> str:
+        """`name/instance`."""
+    @property
+    def instance(self) -> str: ...
+    @property
+    def address(self) -> str:
+        """Where it listens, with the real port; "" before `start`."""
+    # For `mpreg.testing` only.
+    def fingerprint(self) -> str:
+        """Equal on two nodes that see the same members and the same catalog."""
+    def kill(self) -> None:
+        """Connections break without a word, as by `kill -9`; nothing drains."""
+    def pause(self, paused: bool, /) -> None:
+        """As SIGSTOP and SIGCONT: nothing is read, written or timed meanwhile."""
+    def block(self, other: NodeCore, blocked: bool, /) -> None:
+        """Both ways: what is under way between the two is lost, connections break, dials are refused silently."""
+    def slow(self, other: NodeCore, seconds: float, /) -> None:
+        """What this node sends to `other` arrives that much later."""
+
+class ClientCore:
+    """A client's connections and call tables."""
+
+    def __new__(cls, settings: Mapping[str, Any], /) -> Self:
+        """`mpreg._config.client_settings`: `addresses`, `token`, and the fields of the config. Parses addresses; no I/O."""
+    def open(self) -> Call[None]:
+        """Tries all addresses for 5 s, then `ConnectionLostError` that names each try."""
+    def open_blocking(self) -> None: ...
+    def close(self) -> Call[None]: ...
+    def close_blocking(self) -> None: ...
+    @property
+    def entry(self) -> str | None:
+        """The node it is connected to, as users see it."""
+
+class _Look(Protocol):
+    """The verbs of `_request`. Nodes and clusters are given as users see them; what does not apply is absent.
+
+    A *selection* is: `name` or `id`, `version`, `resources` (list), `cluster`, `contract`, all but the first optional.
+
+    catalog   {"kind": "function", "function"?: glob, "resources"?: [..], "cluster"?} -> [entry]
+              entry = {name, id, version, node, cluster, resources, tags, scope, signature, doc}
+              kind "node" -> [member]
+    describe  {"name"} -> {name, id, signature, doc, versions: [..], resources: [..], entries: [entry]}
+    explain   selection + {"sticky"?} -> {chosen: node or None, snapshot: int, candidates: [{node, cluster, version,
+              score: float or None, chosen: bool, reason, route: [..]}]}
+    members   {} -> [{id, name, instance, cluster, state, reason, address, declared: bool}]
+    wait_for  selection + {"nodes"} -> {"nodes": [..]}; answers when there are that many candidates, else deadline_exceeded
+    watch     {"pattern", "token"?: str} -> {"token": str, "reset": bool, "changes": [{what, entry}]}; long poll: answers at
+              the first change after `token`, or empty after 10 s. Without a token, or with one that is too old or of
+              another node, `reset` is true and `changes` lists every entry there is as "added". `what`: "added", "changed",
+              "removed", "conflict".
+    ping      {} -> {"node", "version"}
+    """
