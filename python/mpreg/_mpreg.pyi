@@ -52,7 +52,8 @@ class _Hooks(Protocol):
     def describe_exception(self) -> Callable[[BaseException, tuple[type[BaseException], ...]], dict[str, Any]]:
         """`(exception, Registration.raises)` -> `message`, `type_name`, `base`, `raises`, `traceback`, `data`.
 
-        `data` is a tuple of alternatives: the first that can be encoded is sent as `ErrorBody.data`.
+        `data` is a tuple of alternatives, each `{"args": tuple, "state": dict}`: the first that can be encoded is sent
+        as `ErrorBody.data`, none if none can.
         """
 
 def set_hooks(hooks: _Hooks, /) -> None: ...
