@@ -11,7 +11,7 @@ handlers; it starts no thread and imports neither asyncio nor anything outside t
 from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
 from contextvars import ContextVar
 from types import GenericAlias
-from typing import Any, Final, Literal, Protocol, Self, TypeVar, final
+from typing import Any, Final, Literal, Protocol, Self, TypeAlias, TypeVar, final
 
 _T_co = TypeVar("_T_co", covariant=True)
 
@@ -19,7 +19,7 @@ __version__: Final[str]
 
 # --- names: parsed once, by `mpreg-types`; a bad one is `ConfigError` (made by the hook) that quotes it --------------
 
-_NameKind = Literal["function", "function_id", "node", "instance", "cluster", "resource", "tag"]
+_NameKind: TypeAlias = Literal["function", "function_id", "node", "instance", "cluster", "resource", "tag"]
 
 def check_name(kind: _NameKind, text: str, /) -> str:
     """`text` if it obeys the grammar of its kind."""
@@ -35,28 +35,24 @@ def nearest(text: str, names: Iterable[str], /) -> list[str]:
 
 # --- hooks: set once, when `mpreg._native` is imported; all of them are for the slow way ------------------------------
 
-class _Hooks(Protocol):
-    """What Rust asks of Python. Exceptions raised by a hook are a defect and go to `sys.unraisablehook`."""
+def set_hooks(
+    make_error: Callable[[str, dict[str, Any]], BaseException],
+    describe_exception: Callable[[BaseException, tuple[type[BaseException], ...]], dict[str, Any]],
+    /,
+) -> None:
+    """What Rust asks of Python. An exception that a hook raises is a defect and goes to `sys.unraisablehook`.
 
-    @property
-    def make_error(self) -> Callable[[str, dict[str, Any]], BaseException]:
-        """`(code, fields)`: called only when the exception is really raised.
+    `make_error(code, fields)` is called only when the exception is really raised. Fields, all but `message` optional:
+    `message`; `executed` ("no", "yes", "unknown"); `node` (as users see it, "eu/pricing/7f3a90"); `path` (cluster and
+    node names walked); `attempts` (int); `ledger` (stage "queue", "wire", "interpreter", "loop", "handler", "children"
+    -> seconds); `retry_after` (seconds); and for what a function raised `type_name`, `base`, `raises` (list),
+    `traceback`, `data` (decoded) and `declared` (the `raises` of the `RemoteCore` that made the call).
 
-        Fields, all but `message` optional: `message`; `executed` ("no", "yes", "unknown"); `node` (as users see it,
-        "eu/pricing/7f3a90"); `path` (list of cluster and node names walked); `attempts` (int); `ledger` (dict: stage
-        "queue", "wire", "interpreter", "loop", "handler", "children" -> seconds); `retry_after` (seconds); and for
-        what a function raised `type_name`, `base`, `raises` (list), `traceback`, `data` (decoded) and `declared`
-        (the `raises` of the `RemoteCore` that made the call).
-        """
-    @property
-    def describe_exception(self) -> Callable[[BaseException, tuple[type[BaseException], ...]], dict[str, Any]]:
-        """`(exception, Registration.raises)` -> `message`, `type_name`, `base`, `raises`, `traceback`, `data`.
+    `describe_exception(exception, Registration.raises)` answers `message`, `type_name`, `base`, `raises`, `traceback`
+    and `data`: a tuple of alternatives, each `{"args": tuple, "state": dict}`; the first that can be encoded is sent as
+    `ErrorBody.data`, none if none can.
+    """
 
-        `data` is a tuple of alternatives, each `{"args": tuple, "state": dict}`: the first that can be encoded is sent
-        as `ErrorBody.data`, none if none can.
-        """
-
-def set_hooks(hooks: _Hooks, /) -> None: ...
 def forget_targets() -> None:
     """Drops what `call` has cached for its targets, in every caller: a function was marked again."""
 
@@ -132,7 +128,25 @@ class _Endpoint:
         methods by function and object: just their own hash), at most 10,000 per caller; then it starts anew.
         """
     def _request(self, verb: str, body: Mapping[str, Any], timeout: float, /) -> Call[Any]:
-        """Looks: a node answers from memory, a client asks its entry node. Plain values in and out (see `_Look`)."""
+        """Looks: a node answers from memory, a client asks its entry node. Plain values in and out.
+
+        Nodes and clusters are given as users see them; what does not apply is absent. A *selection* is `name` or `id`,
+        `version`, `resources` (list), `cluster`, `contract`, all but the first optional.
+
+        catalog   {"kind": "function", "function"?: glob, "resources"?: [..], "cluster"?} -> [entry]
+                  entry = {name, id, version, node, cluster, resources, tags, scope, signature, doc}
+                  kind "node" -> [member]
+        describe  {"name"} -> {name, id, signature, doc, versions: [..], resources: [..], entries: [entry]}
+        explain   selection + {"sticky"?} -> {chosen: node or None, snapshot: int, candidates: [{node, cluster, version,
+                  score: float or None, chosen: bool, reason, route: [..]}]}
+        members   {} -> [{id, name, instance, cluster, state, reason, address, declared: bool}]
+        wait_for  selection + {"nodes"} -> {"nodes": [..]}; answers when there are that many candidates, else deadline_exceeded
+        watch     {"pattern", "token"?: str} -> {"token": str, "reset": bool, "changes": [{what, entry}]}; long poll: answers at
+                  the first change after `token`, or empty after 10 s. Without a token, or with one that is too old or of
+                  another node, `reset` is true and `changes` lists every entry there is as "added". `what`: "added", "changed",
+                  "removed", "conflict".
+        ping      {} -> {"node", "version"}
+        """
     def _request_blocking(self, verb: str, body: Mapping[str, Any], timeout: float, /) -> Any:
         """The same for a thread: releases the GIL, looks for signals every 100 ms, cancels on KeyboardInterrupt."""
 
@@ -286,23 +300,3 @@ class ClientCore:
     @property
     def entry(self) -> str | None:
         """The node it is connected to, as users see it."""
-
-class _Look(Protocol):
-    """The verbs of `_request`. Nodes and clusters are given as users see them; what does not apply is absent.
-
-    A *selection* is: `name` or `id`, `version`, `resources` (list), `cluster`, `contract`, all but the first optional.
-
-    catalog   {"kind": "function", "function"?: glob, "resources"?: [..], "cluster"?} -> [entry]
-              entry = {name, id, version, node, cluster, resources, tags, scope, signature, doc}
-              kind "node" -> [member]
-    describe  {"name"} -> {name, id, signature, doc, versions: [..], resources: [..], entries: [entry]}
-    explain   selection + {"sticky"?} -> {chosen: node or None, snapshot: int, candidates: [{node, cluster, version,
-              score: float or None, chosen: bool, reason, route: [..]}]}
-    members   {} -> [{id, name, instance, cluster, state, reason, address, declared: bool}]
-    wait_for  selection + {"nodes"} -> {"nodes": [..]}; answers when there are that many candidates, else deadline_exceeded
-    watch     {"pattern", "token"?: str} -> {"token": str, "reset": bool, "changes": [{what, entry}]}; long poll: answers at
-              the first change after `token`, or empty after 10 s. Without a token, or with one that is too old or of
-              another node, `reset` is true and `changes` lists every entry there is as "added". `what`: "added", "changed",
-              "removed", "conflict".
-    ping      {} -> {"node", "version"}
-    """
