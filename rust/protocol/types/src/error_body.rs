@@ -13,7 +13,7 @@ pub struct ErrorBody {
     /// `module.Class` of the exception that a handler raised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub type_name: Option<ForeignText>,
-    /// Nearest builtin exception ("ValueError") that the caller's exception also is.
+    /// Nearest builtin exception (`ValueError`) that the caller's exception also is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<ForeignText>,
     /// Names of the classes, nearest first, that the function declared with `raises=`.

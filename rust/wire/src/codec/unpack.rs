@@ -1,0 +1,169 @@
+use std::time::Duration;
+
+use rmp::Marker;
+
+use crate::DecodeError;
+use crate::message::{NESTING_MAX, first_value_bytes};
+
+/// Reads `MessagePack` values off the front of a slice, borrowing from it. Every answer names the field it is about.
+pub(super) struct Unpack<'a> {
+    bytes: &'a [u8],
+}
+
+type Result<T> = std::result::Result<T, DecodeError>;
+
+impl<'a> Unpack<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
+
+    /// Nothing may be left.
+    pub(super) fn end(&self) -> Result<()> {
+        if self.bytes.is_empty() { Ok(()) } else { Err(DecodeError::Trailing { bytes: self.bytes.len() }) }
+    }
+
+    /// Takes a nil if one stands there.
+    pub(super) fn take_nil(&mut self) -> bool {
+        self.take_if(Marker::Null)
+    }
+
+    /// Takes a true if one stands there.
+    pub(super) fn take_true(&mut self) -> bool {
+        self.take_if(Marker::True)
+    }
+
+    /// Nil as `None`, anything else as `read` sees it.
+    pub(super) fn optional<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T>) -> Result<Option<T>> {
+        if self.take_nil() { Ok(None) } else { read(self).map(Some) }
+    }
+
+    pub(super) fn bool(&mut self, field: &'static str) -> Result<bool> {
+        match self.marker(field)? {
+            Marker::True => Ok(true),
+            Marker::False => Ok(false),
+            other => Err(wrong(field, other)),
+        }
+    }
+
+    pub(super) fn uint(&mut self, field: &'static str) -> Result<u64> {
+        match self.marker(field)? {
+            Marker::FixPos(value) => Ok(value.into()),
+            Marker::U8 => Ok(u8::from_be_bytes(self.fixed(field)?).into()),
+            Marker::U16 => Ok(u16::from_be_bytes(self.fixed(field)?).into()),
+            Marker::U32 => Ok(u32::from_be_bytes(self.fixed(field)?).into()),
+            Marker::U64 => Ok(u64::from_be_bytes(self.fixed(field)?)),
+            other => Err(wrong(field, other)),
+        }
+    }
+
+    /// An unsigned number that must fit into `T`.
+    pub(super) fn small<T: TryFrom<u64>>(&mut self, field: &'static str) -> Result<T> {
+        let value = self.uint(field)?;
+        T::try_from(value).map_err(|_| DecodeError::OutOfRange { field, value })
+    }
+
+    pub(super) fn micros(&mut self, field: &'static str) -> Result<Duration> {
+        self.uint(field).map(Duration::from_micros)
+    }
+
+    pub(super) fn bin(&mut self, field: &'static str) -> Result<&'a [u8]> {
+        let len = match self.marker(field)? {
+            Marker::Bin8 => u8::from_be_bytes(self.fixed(field)?).into(),
+            Marker::Bin16 => u16::from_be_bytes(self.fixed(field)?).into(),
+            Marker::Bin32 => u32::from_be_bytes(self.fixed(field)?),
+            other => return Err(wrong(field, other)),
+        };
+        self.take(len as usize, field)
+    }
+
+    /// A binary of exactly `N` bytes.
+    pub(super) fn id<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N]> {
+        let bytes = self.bin(field)?;
+        bytes.try_into().map_err(|_| DecodeError::OutOfRange { field, value: bytes.len() as u64 })
+    }
+
+    pub(super) fn text(&mut self, field: &'static str) -> Result<&'a str> {
+        let len = match self.marker(field)? {
+            Marker::FixStr(len) => len.into(),
+            Marker::Str8 => u8::from_be_bytes(self.fixed(field)?).into(),
+            Marker::Str16 => u16::from_be_bytes(self.fixed(field)?).into(),
+            Marker::Str32 => u32::from_be_bytes(self.fixed(field)?),
+            other => return Err(wrong(field, other)),
+        };
+        str::from_utf8(self.take(len as usize, field)?).map_err(|_| DecodeError::NotText { field })
+    }
+
+    /// The count of an array whose elements follow.
+    pub(super) fn array(&mut self, field: &'static str) -> Result<usize> {
+        let count = match self.marker(field)? {
+            Marker::FixArray(count) => count.into(),
+            Marker::Array16 => u16::from_be_bytes(self.fixed(field)?).into(),
+            Marker::Array32 => u32::from_be_bytes(self.fixed(field)?),
+            other => return Err(wrong(field, other)),
+        } as usize;
+        // Every element has at least one byte: a count above that is a lie, told before anybody reserves by it.
+        if count > self.bytes.len() { Err(DecodeError::Truncated { field }) } else { Ok(count) }
+    }
+
+    /// Enters an array with at least `known` elements; says how many more a newer version has appended.
+    pub(super) fn record(&mut self, known: usize, field: &'static str) -> Result<usize> {
+        let count = self.array(field)?;
+        count.checked_sub(known).ok_or(DecodeError::OutOfRange { field, value: count as u64 })
+    }
+
+    /// An array of at most `max` elements, each read by `read`.
+    pub(super) fn list<T, L: FromIterator<T>>(
+        &mut self,
+        field: &'static str,
+        max: usize,
+        mut read: impl FnMut(&mut Self) -> Result<T>,
+    ) -> Result<L> {
+        let count = self.array(field)?;
+        if count > max {
+            return Err(DecodeError::TooMany { field, count, max });
+        }
+        (0..count).map(|_| read(self)).collect()
+    }
+
+    /// Skips `count` values of whatever kind.
+    pub(super) fn skip(&mut self, count: usize) -> Result<()> {
+        for _ in 0..count {
+            let len = first_value_bytes(self.bytes, NESTING_MAX)?;
+            self.bytes = &self.bytes[len..];
+        }
+        Ok(())
+    }
+
+    fn take_if(&mut self, marker: Marker) -> bool {
+        match self.bytes.split_first() {
+            Some((&first, rest)) if first == marker.to_u8() => {
+                self.bytes = rest;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn marker(&mut self, field: &'static str) -> Result<Marker> {
+        let (&first, rest) = self.bytes.split_first().ok_or(DecodeError::Truncated { field })?;
+        self.bytes = rest;
+        Ok(Marker::from_u8(first))
+    }
+
+    fn fixed<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N]> {
+        let (head, rest) = self.bytes.split_first_chunk().ok_or(DecodeError::Truncated { field })?;
+        self.bytes = rest;
+        Ok(*head)
+    }
+
+    fn take(&mut self, len: usize, field: &'static str) -> Result<&'a [u8]> {
+        let (head, rest) = self.bytes.split_at_checked(len).ok_or(DecodeError::Truncated { field })?;
+        self.bytes = rest;
+        Ok(head)
+    }
+}
+
+#[cold]
+fn wrong(field: &'static str, marker: Marker) -> DecodeError {
+    DecodeError::WrongType { field, marker: marker.to_u8() }
+}
