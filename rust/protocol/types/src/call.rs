@@ -209,6 +209,10 @@ pub struct ReplyExtras {
     pub path: Vec<ClusterId>,
     /// Where the time went; on errors.
     pub ledger: Option<Ledger>,
+    /// On an error with `executed="unknown"`: the function is `idempotent=True`, so the caller may try again. The
+    /// entry node knows it from the catalog; its client has none.
+    #[serde(default)]
+    pub idempotent: bool,
 }
 
 /// Metadata of a reply frame.
