@@ -8,7 +8,7 @@
 //! binary, extras = nil or `[path, pinned exit, client, trace, metadata, idempotency key]`.
 //!
 //! Reply: `[token, ok, executed, value bytes, load, extras]`, load = nil or `[in flight, queued]`, extras = nil or
-//! `[node, retry after us, path, ledger]`.
+//! `[node, retry after us, path, ledger, idempotent]`.
 
 mod call;
 mod error;

@@ -6,7 +6,7 @@ use super::unpack::Unpack;
 use crate::DecodeError;
 
 const REPLY_FIELDS: usize = 6;
-const EXTRAS_FIELDS: usize = 4;
+const EXTRAS_FIELDS: usize = 5;
 const LEDGER_FIELDS: usize = 6;
 /// Longest encoding of a reply without extras.
 const PLAIN_BYTES_MAX: usize = 32;
@@ -54,6 +54,7 @@ fn encode_extras(extras: &ReplyExtras, out: &mut Vec<u8>) {
             }
         }
     }
+    pack::bool(extras.idempotent, out);
 }
 
 /// Reads what [`encode_reply`] wrote. Without extras it does not allocate.
@@ -104,6 +105,7 @@ fn decode_extras(unpack: &mut Unpack<'_>) -> Result<ReplyExtras, DecodeError> {
         retry_after: unpack.optional(|unpack| unpack.micros("time to retry"))?,
         path: decode_path(unpack)?,
         ledger: unpack.optional(decode_ledger)?,
+        idempotent: unpack.bool("idempotent")?,
     };
     unpack.skip(newer)?;
     Ok(extras)
