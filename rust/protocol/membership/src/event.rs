@@ -1,0 +1,252 @@
+//! The five names every machine of the house shares: what goes in, what comes out, what happened, what to wake for,
+//! what travels between two memberships.
+
+use bytes::Bytes;
+use mpreg_types::{Incarnation, LeaveReason, NodeId, Signed, Verified};
+use serde::{Deserialize, Serialize};
+
+use crate::{Addresses, Member, MemberIdentity, Row};
+
+/// What the driver tells the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// Addresses to join through, dialled for ever while nobody answers there; replaces the former list.
+    Seeds {
+        /// One entry per seed; an entry holds what one seed resolved to.
+        seeds: Vec<Addresses>,
+    },
+    /// A handshake with a node of this cluster is done. Comes before any message from it. While several connections
+    /// to one peer overlap, the driver reports the first one and the end of the last one only.
+    Connected {
+        /// Who it proved to be.
+        peer: MemberIdentity,
+    },
+    /// The last connection to that peer ended.
+    Disconnected {
+        /// The peer.
+        peer: NodeId,
+        /// How it ended.
+        loss: Loss,
+    },
+    /// Proof of process death that the driver has by itself: an abrupt end *and* a refused redial. (An abrupt loss
+    /// followed by [`DialOutcome::Refused`] is understood without it.)
+    ProcessGone {
+        /// The peer.
+        peer: NodeId,
+    },
+    /// The address of `former` answered with another node: `former` is Down. ([`DialOutcome::OtherNode`] says it too.)
+    AddressTaken {
+        /// Who answered.
+        by: NodeId,
+        /// Whose address it was.
+        former: NodeId,
+    },
+    /// A dial of [`Output::Dial`] ended. For a success [`Input::Connected`] comes as well, before or after.
+    Dialled {
+        /// Which dial.
+        dial: DialId,
+        /// How it ended.
+        outcome: DialOutcome,
+    },
+    /// A membership frame, but for [`Message::Leave`], which enters as [`Input::Left`] after its signature was checked.
+    Message {
+        /// Peer on whose connection it came.
+        from: NodeId,
+        /// The frame.
+        message: Message,
+    },
+    /// A leave whose signature holds.
+    Left {
+        /// Peer on whose connection it came.
+        from: NodeId,
+        /// The leave, body as [`crate::Leave::encode`] makes it.
+        leave: Verified<Signed>,
+    },
+    /// This node leaves: `signed` is its own [`crate::Leave`]. From here on the machine is silent.
+    Leave {
+        /// The leave, to be sent to everybody.
+        signed: Signed,
+    },
+    /// A timer fired; late and stale ones are fine.
+    Timer(Timer),
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// FIN or RST with no GOODBYE before it.
+    Abrupt,
+    /// Closed in order, by either side.
+    Orderly,
+    /// Anything else: a time-out, an error of this side.
+    Other,
+}
+
+/// One dial; never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DialId(pub u64);
+
+/// How a dial ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DialOutcome {
+    /// Connected, handshake done.
+    Connected {
+        /// Who answered: the one expected, or whoever is at the seed.
+        node: NodeId,
+    },
+    /// Every address refused the connection: nothing listens there.
+    Refused,
+    /// Time-out, no route, a failed or refused handshake: says nothing about the process.
+    Failed,
+    /// A member's address answered with another node, proven by its handshake.
+    OtherNode {
+        /// Who answered.
+        found: NodeId,
+    },
+    /// The address is this node's own.
+    Myself,
+}
+
+/// What the driver shall do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Send a frame to a connected peer; in order, before any data frame.
+    Send {
+        /// The peer.
+        to: NodeId,
+        /// The frame.
+        message: Message,
+    },
+    /// Send one frame to several connected peers (encode it once).
+    SendMany {
+        /// The peers.
+        to: Vec<NodeId>,
+        /// The frame.
+        message: Message,
+    },
+    /// Hand `timer` back as [`Input::Timer`] at `at`. Only the newest one counts; older ones need not be cancelled.
+    SetTimer {
+        /// What to hand back.
+        timer: Timer,
+        /// When.
+        at: mpreg_types::Time,
+    },
+    /// Dial all `addresses` in parallel, shake hands, answer with [`Input::Dialled`] within `Config::dial_timeout`.
+    Dial {
+        /// Names the dial in the answer.
+        dial: DialId,
+        /// Who should answer; `None` for a seed.
+        expect: Option<NodeId>,
+        /// Where.
+        addresses: Addresses,
+    },
+    /// Close the connection to that peer; [`Input::Disconnected`] for it is not needed.
+    Drop {
+        /// The peer.
+        peer: NodeId,
+        /// Why.
+        reason: DropReason,
+    },
+    /// Something the layers above want to know.
+    Event(Event),
+}
+
+/// Why a connection is closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DropReason {
+    /// The member is held for Down: the connection is black-holed or its process gone; a fresh dial finds out.
+    Down,
+    /// A later start of the same node is known.
+    OldIncarnation {
+        /// The one known.
+        known: Incarnation,
+    },
+    /// That start of the node has left.
+    Left,
+}
+
+/// What happened to a member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A member is new, or is a new start of a known node.
+    Up {
+        /// The member, Alive or Suspect.
+        member: Member,
+        /// The start it takes the place of; what that one offered is gone.
+        replaced: Option<Incarnation>,
+    },
+    /// It did not answer; choose others while there are some.
+    Suspect {
+        /// The member.
+        node: NodeId,
+    },
+    /// It was Suspect and answers.
+    Refuted {
+        /// The member.
+        node: NodeId,
+    },
+    /// It is held for dead: hide what it offers.
+    Down {
+        /// The member.
+        node: NodeId,
+    },
+    /// It was held for dead and the same start of it is back: show again what it offers.
+    Returned {
+        /// The member, Alive or Suspect.
+        member: Member,
+    },
+    /// It left for good: drop what it offers.
+    Left {
+        /// The member.
+        node: NodeId,
+        /// Which start of it.
+        incarnation: Incarnation,
+        /// Why.
+        reason: LeaveReason,
+    },
+    /// Down or Left for so long that it is no longer remembered: drop what it offers.
+    Forgotten {
+        /// The member.
+        node: NodeId,
+        /// Which start of it.
+        incarnation: Incarnation,
+    },
+    /// Others know a later start of *this* node: this process is the older one and must end or start again above it.
+    Superseded {
+        /// The later one.
+        incarnation: Incarnation,
+    },
+}
+
+/// The machine keeps its own agenda; this only wakes it. Stale ones are recognised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timer(pub(crate) u64);
+
+/// What two memberships say to each other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Message {
+    /// A probe, an answer, a question passed on: a packet of foca without its piggyback, in this crate's own codec.
+    Swim(Bytes),
+    /// Rows that changed at the sender.
+    News(Vec<Row>),
+    /// A signed leave, forwarded once. Verify it and hand it in as [`Input::Left`].
+    Leave(Signed),
+    /// Hash of the sender's living rows; answered only if it differs.
+    Compare {
+        /// First 16 bytes of SHA-256 over the sorted rows.
+        #[serde(with = "serde_bytes")]
+        hash: [u8; 16],
+    },
+    /// All rows of the sender with `after < node <= until`.
+    Table {
+        /// Lower end, not included; `None`: from the first.
+        after: Option<NodeId>,
+        /// Upper end, included; `None`: to the last.
+        until: Option<NodeId>,
+        /// The rows, sorted.
+        rows: Vec<Row>,
+    },
+    /// The receiver shall send the signed leaves of these.
+    WantLeaves(Vec<NodeId>),
+}
