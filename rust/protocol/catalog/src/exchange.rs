@@ -1,0 +1,201 @@
+//! Comparing catalogs: roots, then digests, then requests for what is missing.
+
+use std::collections::BTreeMap;
+
+use mpreg_types::{NodeId, Signed, Time};
+
+use crate::catalog::messages;
+use crate::owner_log::OwnerLog;
+use crate::repair::Repair;
+use crate::{Catalog, Digest, DigestRow, Message, Output, Refusal, Timer, WantRow};
+
+impl Catalog {
+    /// Of the two ends of a new connection the one with the lower id compares; the answers serve both.
+    pub(crate) fn connected(&mut self, peer: NodeId, now: Time, out: &mut Vec<Output>) {
+        self.peers.insert(peer);
+        if self.me < peer {
+            self.send_root(peer, out);
+        }
+        if self.anti_entropy_at.is_none() {
+            self.schedule_anti_entropy(now, out);
+        }
+    }
+
+    pub(crate) fn disconnected(&mut self, peer: &NodeId) {
+        self.peers.remove(peer);
+        self.counters.wants_abandoned += self.repair.gone(peer);
+    }
+
+    pub(crate) fn message(&mut self, from: NodeId, message: Message, now: Time, out: &mut Vec<Output>) {
+        if !self.peers.contains(&from) {
+            return self.refused(from, None, Refusal::NotConnected, out);
+        }
+        match message {
+            Message::Batches(_) => self.refused(from, None, Refusal::Unverified, out),
+            Message::Root(theirs) => {
+                if theirs != self.root() {
+                    self.send_digests(from, out);
+                }
+            }
+            Message::Digest(digest) => self.digest(from, digest, now, out),
+            Message::Want(rows) => self.want(from, &rows, out),
+            Message::Served { more } => self.served(from, more, now, out),
+        }
+    }
+
+    /// Every few seconds with one random peer; nothing while there is none.
+    pub(crate) fn anti_entropy(&mut self, now: Time, out: &mut Vec<Output>) {
+        match self.anti_entropy_at {
+            Some(at) if at > now => return self.set_timer(Timer::AntiEntropy, at, out),
+            Some(_) => {}
+            None => return,
+        }
+        if self.peers.is_empty() {
+            self.anti_entropy_at = None;
+            return;
+        }
+        let chosen = rand::RngExt::random_range(&mut self.rng, 0..self.peers.len());
+        if let Some(peer) = self.peers.iter().nth(chosen).copied() {
+            self.send_root(peer, out);
+        }
+        self.schedule_anti_entropy(now, out);
+    }
+
+    fn schedule_anti_entropy(&mut self, now: Time, out: &mut Vec<Output>) {
+        let at = now + self.jittered();
+        self.anti_entropy_at = Some(at);
+        self.set_timer(Timer::AntiEntropy, at, out);
+    }
+
+    fn send_root(&mut self, to: NodeId, out: &mut Vec<Output>) {
+        self.counters.roots_sent += 1;
+        let message = Message::Root(self.root());
+        out.push(Output::Send { to, message });
+    }
+
+    /// All rows, in messages that each cover a range of owners and can be answered alone.
+    fn send_digests(&mut self, to: NodeId, out: &mut Vec<Output>) {
+        let rows = self.digest_rows();
+        let mut first = NodeId::from_bytes([0; 16]);
+        let mut chunks = rows.chunks(Digest::ROWS_MAX).peekable();
+        loop {
+            let chunk = chunks.next().unwrap_or(&[]);
+            let next = chunks.peek().and_then(|chunk| chunk.first()).map(|row| row.owner);
+            let last = next.map_or(NodeId::from_bytes([0xff; 16]), before);
+            self.send_digest(to, Digest { first, last, rows: chunk.to_vec(), answer: false }, out);
+            let Some(next) = next else { return };
+            first = next;
+        }
+    }
+
+    fn send_digest(&mut self, to: NodeId, digest: Digest, out: &mut Vec<Output>) {
+        self.counters.digests_sent += 1;
+        out.push(Output::Send { to, message: Message::Digest(digest) });
+    }
+
+    fn digest(&mut self, from: NodeId, digest: Digest, now: Time, out: &mut Vec<Output>) {
+        if digest.rows.len() > Digest::ROWS_MAX {
+            return self.refused(from, None, Refusal::TooManyRows, out);
+        }
+        for row in &digest.rows {
+            if let Err(refusal) = self.compare(from, row, now) {
+                self.refused(from, Some(row.owner), refusal, out);
+            }
+        }
+        if digest.answer {
+            return;
+        }
+        let theirs: BTreeMap<NodeId, &DigestRow> = digest.rows.iter().map(|row| (row.owner, row)).collect();
+        let mut rows = self.digest_rows();
+        rows.retain(|row| {
+            (digest.first..=digest.last).contains(&row.owner)
+                && row.is_ahead_of(theirs.get(&row.owner).copied())
+        });
+        for rows in rows.chunks(Digest::ROWS_MAX) {
+            let answer = Digest { rows: rows.to_vec(), answer: true, ..digest };
+            self.send_digest(from, answer, out);
+        }
+    }
+
+    /// Notes what `from` has and this node lacks. Logs that would not be taken from it are none of that.
+    fn compare(&mut self, from: NodeId, row: &DigestRow, now: Time) -> Result<(), Refusal> {
+        if row.owner == self.me {
+            return match self.check_echo(row.incarnation, row.version) {
+                Err(Refusal::NotOurs) => Err(Refusal::NotOurs),
+                _ => Ok(()),
+            };
+        }
+        let held = self.owners.get(&row.owner).map(|owner| owner.log.row(row.owner));
+        let wanted =
+            row.is_ahead_of(held.as_ref()) && self.admit(from, row.owner, row.incarnation, now).is_ok();
+        if wanted {
+            let held = held.is_some_and(|held| held.incarnation == row.incarnation);
+            self.lack(from, *row, held, now);
+        }
+        Ok(())
+    }
+
+    fn want(&mut self, from: NodeId, rows: &[WantRow], out: &mut Vec<Output>) {
+        if rows.len() > WantRow::ROWS_MAX {
+            return self.refused(from, None, Refusal::TooManyRows, out);
+        }
+        let mut budget = self.config.answer_bytes_max;
+        let mut batches: Vec<Signed> = Vec::new();
+        let complete = rows.iter().all(|row| match self.log_to_serve(&row.held.owner) {
+            Some(log) => log.serve(row, &mut budget, &mut batches),
+            None => true,
+        });
+        self.counters.batches_served += batches.len() as u64;
+        out.extend(messages(batches).into_iter().map(|message| Output::Send { to: from, message }));
+        out.push(Output::Send { to: from, message: Message::Served { more: !complete } });
+    }
+
+    /// Logs of owners that are dead or unknown here are not passed on.
+    fn log_to_serve(&self, owner: &NodeId) -> Option<&OwnerLog> {
+        if *owner == self.me {
+            return Some(self.own.signed());
+        }
+        self.owners.get(owner).filter(|owner| owner.is_shown()).map(|owner| &owner.log)
+    }
+
+    fn served(&mut self, from: NodeId, more: bool, now: Time, out: &mut Vec<Output>) {
+        let Self { repair, owners, .. } = self;
+        let outcome = repair.served(from, more, now, |owner| owners.get(owner).map(|owner| &owner.log));
+        self.counters.wants_abandoned += outcome.abandoned;
+        // In a partial mesh what came by asking may be news to those around: let them compare.
+        if outcome.progressed && !more && self.view.is_some() {
+            let peers: Vec<NodeId> = self.audience().filter(|peer| **peer != from).copied().collect();
+            for peer in peers {
+                self.send_root(peer, out);
+            }
+        }
+    }
+
+    pub(crate) fn overdue(&mut self, now: Time) {
+        let Self { repair, owners, .. } = self;
+        let abandoned = repair.overdue(now, |owner| owners.get(owner).map(|owner| &owner.log));
+        self.counters.wants_abandoned += abandoned;
+    }
+
+    /// Sends the requests that are due, and sets the timer for the next.
+    pub(crate) fn ask(&mut self, now: Time, out: &mut Vec<Output>) {
+        let Some(due) = self.repair.next_due() else { return };
+        if due <= now {
+            let Self { repair, owners, config, .. } = self;
+            let log = |owner: &NodeId| owners.get(owner).map(|owner| &owner.log);
+            let wants = Repair::ask(repair, now, config.want_timeout, log);
+            for (to, rows) in wants {
+                self.counters.wants_sent += 1;
+                out.push(Output::Send { to, message: Message::Want(rows) });
+            }
+        }
+        if let Some(at) = self.repair.next_due() {
+            self.set_timer(Timer::Want, at, out);
+        }
+    }
+}
+
+/// The id just before `id`.
+fn before(id: NodeId) -> NodeId {
+    NodeId::from_bytes(u128::from_be_bytes(*id.as_bytes()).saturating_sub(1).to_be_bytes())
+}
