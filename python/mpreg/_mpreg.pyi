@@ -104,6 +104,9 @@ class Call(Coroutine[Any, Any, _T_co]):
     `__await__` hands out the inner exact future's iterator. Dropped unawaited it cancels and warns (RuntimeWarning).
     """
 
+    @property
+    def node(self) -> str | None:
+        """Who answered, as users see it; None before, and where nobody did."""
     def __await__(self) -> Generator[Any, Any, _T_co]: ...
     def send(self, value: Any, /) -> Any: ...
     def throw(self, typ: Any, val: Any = None, tb: Any = None, /) -> Any: ...
@@ -117,8 +120,8 @@ class _Endpoint:
     """
 
     def __new__(cls, /, *args: Any, **kwargs: Any) -> Self: ...
-    def _attach(self, core: NodeCore | ClientCore, /) -> None:
-        """Calls go through `core` from now on, also those of handles made earlier."""
+    def _attach(self, core: NodeCore | ClientCore, timeout: float, /) -> None:
+        """Calls go through `core` from now on, also those of handles made earlier; `timeout` is their default deadline."""
     def _detach(self, why: str, /) -> None:
         """Calls raise `ConnectionLostError(why)` at once, `executed="no"`. So it begins, with an empty reason."""
     def _prepare(self, target: Any, /) -> RemoteCore:
@@ -176,7 +179,7 @@ class RemoteCore:
         resources: Iterable[str] = (),
         cluster: str | None = None,  # None: own first; "*": any
         contract: str | None = None,  # as in `Registration.contract`
-        timeout: float = 30.0,
+        timeout: float | None = None,  # None: as `_attach` said
         max_hops: int | None = None,
         retries: int = 2,
         wait: float = 0.5,
@@ -189,7 +192,10 @@ class RemoteCore:
     def call(self, /, *args: Any, **kwargs: Any) -> Call[Any]: ...
     def call_blocking(self, /, *args: Any, **kwargs: Any) -> Any: ...
     def candidates(self) -> Call[list[RemoteCore]]:
-        """For `call_all`: a handle for each candidate known now (`Target::Direct`, no retries elsewhere)."""
+        """For `call_all`: a handle for each candidate known now (`Target::Direct`, no retries elsewhere).
+
+        Waits up to `wait` for the first one, then `FunctionNotFoundError`, as a call does.
+        """
     def candidates_blocking(self) -> list[RemoteCore]: ...
     @property
     def node(self) -> str | None:
