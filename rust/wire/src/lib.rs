@@ -5,7 +5,7 @@
 //! - [`encode_call`], [`decode_call`], [`encode_reply`], [`decode_reply`]: the two hot frames, written by hand, without
 //!   an allocation for a plain call to a known target;
 //! - [`message`]: all other messages, by serde as named `MessagePack` maps;
-//! - [`Handshake`]: who is at the other end, proven before any other frame is decoded;
+//! - [`handshake`]: who is at the other end, proven before any other frame is decoded;
 //! - [`verify`]: signatures, the one place where a [`Verified`](mpreg_types::Verified) is made.
 //!
 //! Invariant: every decoder here takes arbitrary bytes, answers with a value or a typed error, never panics, and
@@ -13,9 +13,11 @@
 
 mod codec;
 mod frame;
+pub mod handshake;
 mod limits;
 pub mod message;
 mod role;
+pub mod verify;
 
 pub use codec::{
     DecodeError, METADATA_BYTES_MAX, PATH_MAX, Process, RESOURCES_MAX, TargetCache, decode_call,

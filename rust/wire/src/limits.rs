@@ -154,12 +154,13 @@ mod tests {
 
     #[test]
     fn every_broken_relation_is_named() {
-        let broken = |change: fn(&mut Limits)| {
+        type Change = fn(&mut Limits);
+        let broken = |change: Change| {
             let mut limits = Limits::default();
             change(&mut limits);
             limits.check().unwrap_err().to_string()
         };
-        let rows: [(fn(&mut Limits), &str); 12] = [
+        let rows: [(Change, &str); 12] = [
             (|l| l.max_frame_bytes -= 1, "max_frame_bytes must be at least"),
             (|l| l.chunk_bytes = 0, "chunk_bytes must"),
             (|l| l.chunk_bytes += 1, "chunk_bytes must"),
