@@ -1,0 +1,60 @@
+"""The load every system gets: k tasks in a closed loop over one client, for some seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+Call = Callable[..., Awaitable[Any]]
+SAMPLE_EVERY = 16
+
+
+async def closed_loop(call: Call, function: Any, in_flight: int, seconds: float) -> dict[str, float]:
+    """Calls/s, CPU of this process per call (us), p50 and p99 of the sampled round trips (us)."""
+    samples: list[float] = []
+    done = 0
+    stop = time.perf_counter() + seconds
+
+    async def worker() -> None:
+        nonlocal done
+        n = 0
+        while time.perf_counter() < stop:
+            n += 1
+            sampled = in_flight == 1 or n % SAMPLE_EVERY == 0
+            start = time.perf_counter()
+            if await call(function, n, 2) != n + 2:
+                raise AssertionError("wrong result")
+            if sampled:
+                samples.append(time.perf_counter() - start)
+        done += n
+
+    gc.collect()
+    gc.freeze()
+    cpu, start = time.process_time(), time.perf_counter()
+    await asyncio.gather(*(worker() for _ in range(in_flight)))
+    elapsed, cpu = time.perf_counter() - start, time.process_time() - cpu
+    gc.unfreeze()
+    samples.sort()
+    return {
+        "per_second": done / elapsed,
+        "cpu_us": cpu / done * 1e6,
+        "p50_us": samples[len(samples) // 2] * 1e6,
+        "p99_us": samples[int(len(samples) * 0.99)] * 1e6,
+    }
+
+
+async def echo(call: Call, function: Any, value: Any, seconds: float) -> dict[str, float]:
+    """Round trips of one large value after another: MiB/s (out and back counts once) and p50 (us)."""
+    samples: list[float] = []
+    size = memoryview(value).nbytes
+    stop = time.perf_counter() + seconds
+    while time.perf_counter() < stop or len(samples) < 3:
+        start = time.perf_counter()
+        if memoryview(await call(function, value)).nbytes != size:
+            raise AssertionError("wrong result")
+        samples.append(time.perf_counter() - start)
+    samples.sort()
+    return {"mib_per_second": len(samples) * size / 2**20 / sum(samples), "p50_us": samples[len(samples) // 2] * 1e6}

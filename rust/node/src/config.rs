@@ -1,0 +1,132 @@
+//! What a node or client is started with. Python's `Config` has the same fields and checks their names and types;
+//! here they become the parsed words of `mpreg-types`, once.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mpreg_types::{ClusterId, HopBudget, Instance, NodeName, ResourceSet};
+use serde::Deserialize;
+
+/// What a node is.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeConfig {
+    /// What it is; replicas share it.
+    pub name: NodeName,
+    /// The part of its id after "/"; `None` = the first six hex digits of its `NodeId`.
+    pub instance: Option<Instance>,
+    /// Its cluster.
+    pub cluster: ClusterId,
+    /// Offered by every function of this node.
+    #[serde(default)]
+    pub resources: ResourceSet,
+    /// One address to listen on; port 0 = the system chooses.
+    pub listen: String,
+    /// Members of the own cluster.
+    #[serde(default)]
+    pub seeds: Vec<String>,
+    /// Nodes of other clusters to link to. Checked; links are not dialled before federation stands.
+    #[serde(default)]
+    pub links: Vec<String>,
+    /// Other clusters accepted.
+    #[serde(default)]
+    pub trust: Vec<ClusterId>,
+    /// Borders a call may cross.
+    pub max_hops: HopBudget,
+    /// The rest.
+    pub settings: Settings,
+}
+
+/// What a client is.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientConfig {
+    /// Its name in logs and rules.
+    pub name: NodeName,
+    /// Its cluster; `None` = whatever the entry node's is.
+    #[serde(default)]
+    pub cluster: Option<ClusterId>,
+    /// Entry nodes, in the order they are tried.
+    pub addresses: Vec<String>,
+    /// The rest.
+    pub settings: Settings,
+}
+
+/// Settings that nodes and clients share.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Where a node keeps its key and its data.
+    pub data_dir: Option<PathBuf>,
+    /// Address told to others instead of the listen address.
+    pub advertise: Option<String>,
+    /// Listen and dial beyond loopback without keys; written in code or on the command line only.
+    pub insecure: bool,
+    /// File of the shared secret; `None` = the user's default place.
+    pub secret_file: Option<PathBuf>,
+    /// PEM of the own cluster's certificate authorities.
+    pub tls_ca: Option<PathBuf>,
+    /// PEM of the own certificate chain.
+    pub tls_cert: Option<PathBuf>,
+    /// PEM of the own private key.
+    pub tls_key: Option<PathBuf>,
+    /// Largest value, bytes.
+    pub max_value_bytes: u64,
+    /// Large values being received or held at one time, bytes per node.
+    pub receive_bytes: u64,
+    /// `async def` calls running at one time, per node.
+    pub concurrency: u32,
+    /// Worker threads for plain `def`.
+    pub threads: u32,
+    /// Calls waiting for a free slot, per node.
+    pub waiting: u32,
+    /// Time for a handshake, seconds.
+    #[serde(with = "seconds")]
+    pub handshake_timeout: Duration,
+    /// Time for running calls to end when a node leaves, seconds.
+    #[serde(with = "seconds")]
+    pub drain_timeout: Duration,
+    /// Time between membership probes, seconds.
+    #[serde(with = "seconds")]
+    pub probe_interval: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            data_dir: None,
+            advertise: None,
+            insecure: false,
+            secret_file: None,
+            tls_ca: None,
+            tls_cert: None,
+            tls_key: None,
+            max_value_bytes: 1 << 30,
+            receive_bytes: 2 << 30,
+            concurrency: 10_000,
+            threads: 40,
+            waiting: 10_000,
+            handshake_timeout: Duration::from_secs(5),
+            drain_timeout: Duration::from_secs(10),
+            probe_interval: Duration::from_millis(300),
+        }
+    }
+}
+
+impl Settings {
+    /// True if certificates are configured: then nothing goes over TCP in plaintext.
+    pub fn has_keys(&self) -> bool {
+        self.tls_cert.is_some()
+    }
+}
+
+/// Seconds as a float, the unit of every duration that Python names.
+mod seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, de::Error};
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        Duration::try_from_secs_f64(f64::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}

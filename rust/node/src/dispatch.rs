@@ -1,0 +1,201 @@
+//! How a call reaches the code that runs a function, and how its result gets back.
+
+use std::any::Any;
+use std::fmt;
+use std::mem;
+use std::sync::Arc;
+
+use mpreg_rpc::{CallKey, InboundKey};
+use mpreg_transport::Connection;
+use mpreg_types::{CallHead, ConnectionId, ErrorBody, ErrorCode, Executed, Payload, ReplyHead, StreamId, Time};
+
+use crate::inbound::Inbound;
+use crate::mailbox::{Item, Mailbox, PortId};
+
+/// Runs functions somewhere: on an event loop, or in a pool of threads.
+pub trait Dispatcher: Send + Sync + fmt::Debug {
+    /// Takes a batch. Called on the I/O thread, or on the calling thread for local calls: must neither block nor touch Python.
+    fn deliver(&self, invocations: &mut Vec<Invocation>);
+    /// Nobody waits for this one any more.
+    fn cancel(&self, key: InvocationKey);
+    /// The mailbox it delivers to, if it is one: calls of the thread that drains it need no wake-up.
+    fn mailbox(&self) -> Option<Arc<Mailbox>>;
+}
+
+/// Identity of an invocation within this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum InvocationKey {
+    /// It came over a connection.
+    Remote(ConnectionId, StreamId),
+    /// It was called in this process.
+    Local(PortId, CallKey),
+}
+
+/// One call to run.
+pub struct Invocation {
+    /// What `register` was given for this function.
+    pub handler: Arc<dyn Any + Send + Sync>,
+    /// The call's metadata.
+    pub head: CallHead,
+    /// When its caller stops waiting.
+    pub deadline: Time,
+    /// Its arguments.
+    pub value: Payload,
+    /// Where the result goes.
+    pub ticket: Ticket,
+}
+
+impl fmt::Debug for Invocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Invocation").field("call", &self.head.call).field("key", &self.ticket.key()).finish_non_exhaustive()
+    }
+}
+
+/// The duty to answer one call. Dropped unanswered it answers `cancelled_by_peer`, so no caller waits in vain.
+pub struct Ticket {
+    to: Option<ReplyTo>,
+    key: InvocationKey,
+    token: u64,
+}
+
+enum ReplyTo {
+    Remote { connection: Arc<Connection>, stream: StreamId, slot: InboundKey, inbound: Arc<Inbound> },
+    Local { mailbox: Arc<Mailbox>, port: PortId, key: CallKey, inbound: Arc<Inbound> },
+}
+
+impl Ticket {
+    pub(crate) fn remote(
+        connection: Arc<Connection>,
+        stream: StreamId,
+        token: u64,
+        slot: InboundKey,
+        inbound: Arc<Inbound>,
+    ) -> Self {
+        let key = InvocationKey::Remote(connection.id(), stream);
+        Self { to: Some(ReplyTo::Remote { connection, stream, slot, inbound }), key, token }
+    }
+
+    pub(crate) fn local(mailbox: Arc<Mailbox>, port: PortId, key: CallKey, inbound: Arc<Inbound>) -> Self {
+        let to = Some(ReplyTo::Local { mailbox, port, key, inbound });
+        Self { to, key: InvocationKey::Local(port, key), token: 0 }
+    }
+
+    /// Identity of the invocation.
+    pub fn key(&self) -> InvocationKey {
+        self.key
+    }
+
+    /// The connection it came over; `None` for a local call.
+    pub fn connection(&self) -> Option<&Arc<Connection>> {
+        match &self.to {
+            Some(ReplyTo::Remote { connection, .. }) => Some(connection),
+            _ => None,
+        }
+    }
+
+    /// Answers with a result.
+    pub fn succeed(self, value: Payload, replies: &mut Replies) {
+        self.answer(true, Executed::Yes, value, replies);
+    }
+
+    /// Answers with an error; `body` is an encoded `ErrorBody`.
+    pub fn fail(self, body: &ErrorBody, executed: Executed, replies: &mut Replies) {
+        self.answer(false, executed, encode_error(body), replies);
+    }
+
+    fn answer(mut self, ok: bool, executed: Executed, value: Payload, replies: &mut Replies) {
+        let bytes = value.len() as u64;
+        let head = ReplyHead { ok, executed, ..ReplyHead::ok(self.token, bytes) };
+        if let Some(to) = self.to.take() {
+            replies.add(to, head, value);
+        }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let Some(to) = self.to.take() else { return };
+        let body = ErrorBody::new(ErrorCode::CancelledByPeer, "the node dropped the call: it is stopping");
+        let value = encode_error(&body);
+        let head = ReplyHead::error(self.token, Executed::Unknown, value.len() as u64);
+        let mut replies = Replies::default();
+        replies.add(to, head, value);
+        replies.flush();
+    }
+}
+
+impl fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ticket({:?})", self.key)
+    }
+}
+
+/// An `ErrorBody` as a reply's value.
+pub(crate) fn encode_error(body: &ErrorBody) -> Payload {
+    mpreg_wire::message::encode(body).into()
+}
+
+/// Answers of one batch, sent with one write per connection.
+#[derive(Default)]
+pub struct Replies {
+    dirty: Vec<Arc<Connection>>,
+    finished: Vec<(Arc<Inbound>, InboundKey)>,
+    /// Answers to local calls of the thread that answers: they need no wake-up.
+    own: Option<Arc<Mailbox>>,
+    own_items: Vec<Item>,
+}
+
+impl Replies {
+    /// For a thread that drains `mailbox`: what goes there is kept in [`Replies::take_own`] instead.
+    pub fn of_thread(mailbox: Arc<Mailbox>) -> Self {
+        Self { own: Some(mailbox), ..Self::default() }
+    }
+
+    fn add(&mut self, to: ReplyTo, head: ReplyHead, value: Payload) {
+        match to {
+            ReplyTo::Remote { connection, stream, slot, inbound } => {
+                // A closed connection is no news: the switch has cancelled its calls.
+                let _ = connection.send_reply(stream, &head, &value);
+                if !self.dirty.iter().any(|other| Arc::ptr_eq(other, &connection)) {
+                    self.dirty.push(connection);
+                }
+                self.finished.push((inbound, slot));
+            }
+            ReplyTo::Local { mailbox, port, key, inbound } => {
+                inbound.local_finished();
+                let item = Item::LocalReply { port, key, head, value };
+                if self.own.as_ref().is_some_and(|own| Arc::ptr_eq(own, &mailbox)) {
+                    self.own_items.push(item);
+                } else {
+                    mailbox.push(item);
+                }
+            }
+        }
+    }
+
+    /// Answers to local calls of this thread since the last time.
+    pub fn take_own(&mut self) -> Vec<Item> {
+        mem::take(&mut self.own_items)
+    }
+
+    /// Writes what has been answered since the last flush.
+    pub fn flush(&mut self) {
+        for connection in self.dirty.drain(..) {
+            connection.flush();
+        }
+        let mut finished = mem::take(&mut self.finished).into_iter().peekable();
+        while let Some((inbound, slot)) = finished.next() {
+            let mut slots = vec![slot];
+            while let Some((_, slot)) = finished.next_if(|(other, _)| Arc::ptr_eq(other, &inbound)) {
+                slots.push(slot);
+            }
+            inbound.finished(slots);
+        }
+    }
+}
+
+impl fmt::Debug for Replies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Replies").field("dirty", &self.dirty.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,208 @@
+//! How the I/O thread hands work to a thread that runs Python: a locked queue and one wake-up per batch.
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use mpreg_rpc::CallKey;
+use mpreg_types::{ConnectionId, Payload, ReplyHead, StreamId};
+use parking_lot::{Mutex, RwLock};
+
+use crate::dispatch::{Invocation, InvocationKey};
+
+/// Identity of a port within the process: the part of a call's token that says whose reply it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PortId(pub u16);
+
+/// What arrives for a thread that runs Python.
+#[derive(Debug)]
+pub enum Item {
+    /// A reply to a call of this port.
+    Reply {
+        /// Whose.
+        port: PortId,
+        /// Where it came from.
+        connection: ConnectionId,
+        /// The call on that connection.
+        stream: StreamId,
+        /// What it says.
+        head: ReplyHead,
+        /// What it carries.
+        value: Payload,
+        /// Bytes of credit that go back once it was taken.
+        wire_bytes: usize,
+    },
+    /// The result of a local call that ran on another thread.
+    LocalReply {
+        /// Whose.
+        port: PortId,
+        /// The call.
+        key: CallKey,
+        /// What it says.
+        head: ReplyHead,
+        /// What it carries.
+        value: Payload,
+    },
+    /// These calls are running.
+    Started {
+        /// Who says so.
+        connection: ConnectionId,
+        /// Its streams.
+        streams: Vec<StreamId>,
+    },
+    /// A connection is gone; own streams from `first_unsent` on had no byte handed to the kernel.
+    Lost {
+        /// Which.
+        connection: ConnectionId,
+        /// The first stream that provably never left.
+        first_unsent: StreamId,
+    },
+    /// Credit came back.
+    Credit {
+        /// On which connection.
+        connection: ConnectionId,
+    },
+    /// The routing snapshot or the entry connection changed while calls of this port wait for it.
+    RouteChanged {
+        /// Whose.
+        port: PortId,
+    },
+    /// The earliest deadline of this port may have passed.
+    Tick {
+        /// Whose.
+        port: PortId,
+    },
+    /// A function to run.
+    Invoke(Box<Invocation>),
+    /// An invocation that nobody waits for any more.
+    Cancel(InvocationKey),
+    /// Something finished on the control thread.
+    Done(Done),
+}
+
+/// A finished operation of the control thread: run by the thread that asked.
+pub struct Done {
+    /// Which request.
+    pub request: u64,
+    /// How it went: encoded msgpack.
+    pub result: Result<bytes::Bytes, crate::error::NodeError>,
+}
+
+impl fmt::Debug for Done {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Done({}, ok={})", self.request, self.result.is_ok())
+    }
+}
+
+/// Wakes the thread that drains a mailbox; called from any thread, never blocks, never touches Python.
+pub trait Wake: Send + Sync {
+    /// Makes the owner drain soon.
+    fn wake(&self);
+}
+
+/// A queue towards one thread that runs Python.
+pub struct Mailbox {
+    queue: Mutex<Queue>,
+    waker: Box<dyn Wake>,
+}
+
+#[derive(Default)]
+struct Queue {
+    items: Vec<Item>,
+    /// A wake-up is on its way; kept under the lock, so none is lost.
+    woken: bool,
+    closed: bool,
+}
+
+impl Mailbox {
+    /// An empty mailbox that calls `waker` when something arrives.
+    pub fn new(waker: Box<dyn Wake>) -> Arc<Self> {
+        Arc::new(Self { queue: Mutex::default(), waker })
+    }
+
+    /// Adds one item; false if the mailbox is closed (the item is dropped).
+    pub fn push(&self, item: Item) -> bool {
+        self.push_all(std::iter::once(item))
+    }
+
+    /// Adds a batch under one lock and one wake-up; false if the mailbox is closed.
+    pub fn push_all(&self, items: impl IntoIterator<Item = Item>) -> bool {
+        let wake = {
+            let mut queue = self.queue.lock();
+            if queue.closed {
+                return false;
+            }
+            queue.items.extend(items);
+            !std::mem::replace(&mut queue.woken, true)
+        };
+        if wake {
+            self.waker.wake();
+        }
+        true
+    }
+
+    /// Swaps what has arrived into `items`, which must be empty; the next push wakes again.
+    pub fn take(&self, items: &mut Vec<Item>) {
+        let mut queue = self.queue.lock();
+        queue.woken = false;
+        std::mem::swap(&mut queue.items, items);
+    }
+
+    /// Refuses everything from now on and returns what nobody took.
+    pub fn close(&self) -> Vec<Item> {
+        let mut queue = self.queue.lock();
+        queue.closed = true;
+        std::mem::take(&mut queue.items)
+    }
+}
+
+impl fmt::Debug for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mailbox").finish_non_exhaustive()
+    }
+}
+
+/// Every port of the process and the mailbox it drains.
+#[derive(Debug, Default)]
+pub(crate) struct Mailboxes {
+    ports: RwLock<Vec<Option<Weak<Mailbox>>>>,
+}
+
+impl Mailboxes {
+    /// Most ports at one time: the number has 16 bits in a token.
+    const PORTS_MAX: usize = 1 << 16;
+
+    /// Gives `mailbox` the lowest free number; `None` if all are taken.
+    pub(crate) fn open(&self, mailbox: &Arc<Mailbox>) -> Option<PortId> {
+        let mut ports = self.ports.write();
+        let free = ports.iter().position(Option::is_none).unwrap_or(ports.len());
+        if free >= Self::PORTS_MAX {
+            return None;
+        }
+        if free == ports.len() {
+            ports.push(None);
+        }
+        ports[free] = Some(Arc::downgrade(mailbox));
+        u16::try_from(free).ok().map(PortId)
+    }
+
+    pub(crate) fn close(&self, port: PortId) {
+        if let Some(slot) = self.ports.write().get_mut(usize::from(port.0)) {
+            *slot = None;
+        }
+    }
+
+    pub(crate) fn find(&self, port: PortId) -> Option<Arc<Mailbox>> {
+        self.ports.read().get(usize::from(port.0))?.as_ref()?.upgrade()
+    }
+
+    /// Tells every mailbox once, however many ports it drains.
+    pub(crate) fn push_to_all(&self, item: impl Fn() -> Item) {
+        let mut told: Vec<Arc<Mailbox>> = Vec::new();
+        for mailbox in self.ports.read().iter().flatten().filter_map(Weak::upgrade) {
+            if !told.iter().any(|other| Arc::ptr_eq(other, &mailbox)) {
+                mailbox.push(item());
+                told.push(mailbox);
+            }
+        }
+    }
+}
