@@ -1,0 +1,122 @@
+//! What a failed attempt was, and whether another one may follow.
+
+use std::time::Duration;
+
+use mpreg_types::{ClusterId, ErrorBody, ErrorCode, Executed, Ledger, NodeId, ReplyExtras};
+
+use crate::Attempt;
+
+/// An attempt that failed.
+#[derive(Debug, Clone)]
+pub(crate) struct Failed {
+    pub(crate) body: ErrorBody,
+    pub(crate) executed: Executed,
+    /// The candidate that failed or refused; `None`: nobody in particular.
+    pub(crate) node: Option<NodeId>,
+    /// Calling the function twice is as good as once, by the best source there is.
+    pub(crate) idempotent: bool,
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) path: Vec<ClusterId>,
+    /// As the callee counted it.
+    pub(crate) ledger: Ledger,
+}
+
+impl Failed {
+    pub(crate) fn new(body: ErrorBody, executed: Executed, node: Option<NodeId>) -> Self {
+        let ledger = Ledger::default();
+        Self { body, executed, node, idempotent: false, retry_after: None, path: Vec::new(), ledger }
+    }
+
+    /// Fills in what the reply says beside its error.
+    pub(crate) fn with_extras(mut self, extras: Option<Box<ReplyExtras>>) -> Self {
+        if let Some(extras) = extras {
+            let ReplyExtras { node, retry_after, path, ledger, idempotent } = *extras;
+            self.node = node.or(self.node);
+            self.retry_after = retry_after;
+            self.path = path;
+            self.ledger = ledger.unwrap_or_default();
+            self.idempotent = idempotent;
+        }
+        self
+    }
+
+    /// True if another attempt cannot execute the function a second time against its will, and may do better.
+    pub(crate) fn may_repeat(&self) -> bool {
+        match self.executed {
+            Executed::Yes => false,
+            Executed::Unknown => self.idempotent && self.body.code.is_retryable(),
+            // "Not here" from one candidate is news about that candidate; from nobody in particular it is final.
+            Executed::No => match self.body.code {
+                ErrorCode::FunctionNotFound | ErrorCode::NoRoute => self.node.is_some(),
+                code => code.is_retryable(),
+            },
+        }
+    }
+
+    /// True if it may help when the user calls again.
+    pub(crate) fn may_help_later(&self, executed: Executed) -> bool {
+        let code = self.body.code;
+        let safe = executed == Executed::No || (executed == Executed::Unknown && self.idempotent);
+        safe && (code.is_retryable()
+            || matches!(code, ErrorCode::FunctionNotFound | ErrorCode::DeadlineExceeded))
+    }
+
+    pub(crate) fn attempt(&self) -> Attempt {
+        Attempt { node: self.node, code: self.body.code, executed: self.executed }
+    }
+}
+
+/// The failed attempts of one call; made with the first of them, so calls that succeed at once pay nothing.
+#[derive(Debug)]
+pub(crate) struct History {
+    pub(crate) attempts: Vec<Attempt>,
+    /// The first of them in full: what is raised when the retry budget is spent.
+    pub(crate) first: Failed,
+}
+
+/// What is known of two attempts together: one that did execute outweighs one that may have, and that one that did not.
+pub(crate) fn together(a: Executed, b: Executed) -> Executed {
+    match (a, b) {
+        (Executed::Yes, _) | (_, Executed::Yes) => Executed::Yes,
+        (Executed::Unknown, _) | (_, Executed::Unknown) => Executed::Unknown,
+        (Executed::No, Executed::No) => Executed::No,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(code: ErrorCode, executed: Executed) -> Failed {
+        Failed::new(ErrorBody::new(code, "x"), executed, Some(NodeId::from_bytes([1; 16])))
+    }
+
+    #[test]
+    fn what_may_be_repeated() {
+        use ErrorCode as Code;
+        for code in Code::ALL {
+            let repeats = matches!(
+                code,
+                Code::ConnectionLost
+                    | Code::Overloaded
+                    | Code::RateLimited
+                    | Code::Draining
+                    | Code::WrongIncarnation
+                    | Code::NoRoute
+                    | Code::FunctionNotFound
+            );
+            assert_eq!(failed(*code, Executed::No).may_repeat(), repeats, "{code}");
+            assert!(!failed(*code, Executed::Yes).may_repeat(), "{code}");
+            assert!(!failed(*code, Executed::Unknown).may_repeat(), "{code}");
+            let idempotent = Failed { idempotent: true, ..failed(*code, Executed::Unknown) };
+            assert_eq!(idempotent.may_repeat(), repeats && *code != Code::FunctionNotFound, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_whole_mesh_without_the_function_is_final() {
+        for code in [ErrorCode::FunctionNotFound, ErrorCode::NoRoute] {
+            assert!(!Failed { node: None, ..failed(code, Executed::No) }.may_repeat());
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Starting an attempt: choose a candidate, hand the call on, or let it stand in the line of what it lacks.
+
+use mpreg_routing::{Candidate, Choice, Context};
+use mpreg_types::{ConnectionId, ErrorBody, ErrorCode, Executed, Target};
+
+use crate::attempt::Failed;
+use crate::call_table::Turn;
+use crate::key::Index;
+use crate::slot::{Sent, State};
+use crate::workload::Running;
+use crate::{CallKey, CallTable, LocalCall, Outbound, Route, SendFailure};
+
+impl CallTable {
+    /// Starts an attempt of a call that is in no line and on no connection.
+    pub(crate) fn attempt<P: Outbound>(&mut self, index: Index, turn: &mut Turn<'_, P>) {
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        slot.state = State::Choosing;
+        match &slot.route {
+            Route::Mesh => self.choose(index, turn),
+            Route::Candidate(candidate) => {
+                let (candidate, connection) = (candidate.clone(), candidate.peer.connection());
+                self.go(index, Choice { candidate, connection }, turn);
+            }
+            Route::Entry => match turn.port.entry() {
+                Some(entry) => self.send(index, entry, turn),
+                None => self.await_entry(index),
+            },
+        }
+    }
+
+    fn choose<P: Outbound>(&mut self, index: Index, turn: &mut Turn<'_, P>) {
+        let random = self.rng.next();
+        let Some(slot) = self.slots.get(index) else { return };
+        let Target::Select(selector) = &slot.wanted.target else {
+            let text = "a call of a node to itself names no selector; this is a defect of mpreg, please report it";
+            let body = ErrorBody::new(ErrorCode::Internal, text);
+            return self.fail(index, Failed::new(body, Executed::No, None), turn);
+        };
+        let context = Context { own_call: true, now: turn.now, random };
+        match turn.port.snapshot().select(selector, &context) {
+            Ok(choice) => self.go(index, choice, turn),
+            Err(none) => {
+                let until = slot.wait_until.unwrap_or(turn.now + selector.wait).min(slot.deadline);
+                let waits = turn.now < until || (turn.port.is_starting() && turn.now < slot.deadline);
+                if waits && none.may_change() {
+                    self.await_candidate(index, turn.now, until);
+                } else {
+                    let body = none.describe(turn.port.snapshot(), selector, &context);
+                    self.fail(index, Failed::new(body, Executed::No, None), turn);
+                }
+            }
+        }
+    }
+
+    fn go<P: Outbound>(&mut self, index: Index, choice: Choice, turn: &mut Turn<'_, P>) {
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        let Choice { candidate, connection } = choice;
+        slot.head.target = candidate.direct().clone();
+        slot.wait_until = None;
+        if let Some(timeout) = candidate.timeout {
+            slot.deadline = slot.deadline.min(slot.begun + timeout);
+        }
+        if candidate.streaming != slot.head.stream {
+            let failed = Failed::new(wrong_verb(&candidate), Executed::No, Some(candidate.node()));
+            return self.fail(index, failed, turn);
+        }
+        candidate.peer.call_sent();
+        let local = candidate.local.is_some();
+        slot.candidate = Some(candidate);
+        match connection {
+            _ if turn.now >= slot.deadline => {
+                let node = self.release(index);
+                self.deadline_at(index, Executed::No, node, turn);
+            }
+            _ if local => self.invoke(index, turn),
+            Some(connection) => self.send(index, connection, turn),
+            None => self.not_sent(index, turn),
+        }
+    }
+
+    fn send<P: Outbound>(&mut self, index: Index, on: ConnectionId, turn: &mut Turn<'_, P>) {
+        // Who came earlier goes earlier.
+        if !self.parked.is_empty() && self.parked.contains_key(&on) {
+            self.park(index, on);
+        } else {
+            self.transmit(index, on, turn);
+        }
+    }
+
+    /// Hands a call to a connection. False: it stands in the line for credit (at its end) again.
+    pub(crate) fn transmit<P: Outbound>(
+        &mut self,
+        index: Index,
+        on: ConnectionId,
+        turn: &mut Turn<'_, P>,
+    ) -> bool {
+        let Some(slot) = self.slots.get_mut(index) else { return true };
+        slot.head.remaining = slot.deadline.since(turn.now);
+        slot.handed_on = turn.now;
+        match turn.port.send_call(on, &slot.head, &slot.value) {
+            Ok(stream) => {
+                slot.state = State::Sent(Sent { on, stream, started: false });
+                self.wheel.arm(index.slot, slot.deadline);
+            }
+            Err(SendFailure::NoCredit | SendFailure::TooManyPending) => {
+                self.park(index, on);
+                return false;
+            }
+            Err(SendFailure::Closed) if matches!(slot.route, Route::Entry) => self.await_entry(index),
+            Err(SendFailure::Closed) => self.not_sent(index, turn),
+            Err(SendFailure::TooLarge) => {
+                let text = format!(
+                    "the arguments have {} bytes, more than the other side accepts (max_value_bytes)",
+                    slot.head.value_bytes
+                );
+                let node = self.release(index);
+                let body = ErrorBody::new(ErrorCode::TooLarge, text);
+                self.fail(index, Failed::new(body, Executed::No, node), turn);
+            }
+        }
+        true
+    }
+
+    /// The candidate's connection was gone before anything was written to it.
+    fn not_sent<P: Outbound>(&mut self, index: Index, turn: &mut Turn<'_, P>) {
+        if let Some(candidate) = self.slots.get(index).and_then(|slot| slot.candidate.as_ref()) {
+            candidate.peer.circuit().failed(turn.now);
+        }
+        let node = self.release(index);
+        let text = "the connection to the chosen node was lost before the call was sent";
+        let body = ErrorBody::new(ErrorCode::ConnectionLost, text);
+        self.attempt_failed(index, Failed::new(body, Executed::No, node), turn);
+    }
+
+    /// Hands a call to a function of this process, or lets it stand in the line for a slot.
+    fn invoke<P: Outbound>(&mut self, index: Index, turn: &mut Turn<'_, P>) {
+        let Some(slot) = self.slots.get(index) else { return };
+        let Some(local) = slot.candidate.as_ref().and_then(|candidate| candidate.local.as_ref()) else { return };
+        let queued = !self.no_slot.is_empty() && self.no_slot.contains_key(&local.handle);
+        match if queued { None } else { Running::start(&local.slots) } {
+            Some(running) => self.run(index, local.handle, running, turn),
+            None => {
+                let handle = local.handle;
+                match self.workload.try_wait(slot.head.value_bytes) {
+                    Some(waiting) => self.await_slot(index, handle, waiting, turn.now),
+                    None => {
+                        let node = self.release(index);
+                        let text = "the own node runs and keeps waiting as many calls as it may; call more slowly, \
+                                    or raise concurrency, threads or waiting in its Config";
+                        let body = ErrorBody::new(ErrorCode::Overloaded, text);
+                        self.attempt_failed(index, Failed::new(body, Executed::No, node), turn);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Hands a call that has a slot to its function.
+    pub(crate) fn run<P: Outbound>(
+        &mut self,
+        index: Index,
+        function: u64,
+        running: Running,
+        turn: &mut Turn<'_, P>,
+    ) {
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        slot.head.remaining = slot.deadline.since(turn.now);
+        slot.handed_on = turn.now;
+        slot.state = State::Local;
+        self.wheel.arm(index.slot, slot.deadline);
+        let call = LocalCall {
+            function,
+            key: CallKey::new(self.caller.bridge, index),
+            claim: self.claims.issue(index.slot),
+            running,
+            head: &slot.head,
+            value: &slot.value,
+            deadline: slot.deadline,
+        };
+        if let Err(body) = turn.port.invoke_local(call) {
+            slot.state = State::Choosing;
+            let node = self.release(index);
+            self.attempt_failed(index, Failed::new(*body, Executed::No, node), turn);
+        }
+    }
+}
+
+/// `call` of a streaming function, or `stream` of another one.
+pub(crate) fn wrong_verb(candidate: &Candidate) -> ErrorBody {
+    let (name, is, verb) = match candidate.streaming {
+        true => (&candidate.name, "answers with a stream of items", "stream"),
+        false => (&candidate.name, "answers with one value", "call"),
+    };
+    ErrorBody::new(ErrorCode::WrongVerb, format!("{name} {is}: use {verb}(...)"))
+}

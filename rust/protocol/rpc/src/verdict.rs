@@ -1,0 +1,204 @@
+//! The end of an attempt: another one, or the end of the call with all that is known of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mpreg_types::{
+    ErrorBody, ErrorCode, Executed, Ledger, NodeId, Payload, PreparedTarget, ReplyHead, Selector, Target, Time,
+};
+
+use crate::attempt::{Failed, History, together};
+use crate::call_table::Turn;
+use crate::key::Index;
+use crate::retry::backoff;
+use crate::slot::{CallSlot, State};
+use crate::{CallFailure, CallKey, CallTable, Completion, Outbound, Route, decode_error};
+
+impl CallTable {
+    /// The callee, or a node on the way, answered with an error.
+    pub(crate) fn refused<P: Outbound>(
+        &mut self,
+        index: Index,
+        started: bool,
+        head: ReplyHead,
+        value: &Payload,
+        turn: &mut Turn<'_, P>,
+    ) {
+        let Some(slot) = self.slots.get(index) else { return };
+        let body = decode_error(value);
+        let executed = if started { Executed::Yes } else { head.executed };
+        let candidate = slot.candidate.as_ref();
+        let mut failed =
+            Failed::new(body, executed, candidate.map(|candidate| candidate.node())).with_extras(head.extras);
+        if let Some(candidate) = candidate {
+            // The catalog knows better than a reply.
+            failed.idempotent = candidate.idempotent;
+            if failed.body.code == ErrorCode::Draining {
+                // Known at once, before its facts arrive: the next calls go elsewhere.
+                candidate.peer.set_draining(true);
+            }
+        }
+        self.release(index);
+        self.attempt_failed(index, failed, turn);
+    }
+
+    /// An attempt failed and is over: makes another one after a pause, or fails the call.
+    pub(crate) fn attempt_failed<P: Outbound>(
+        &mut self,
+        index: Index,
+        failed: Failed,
+        turn: &mut Turn<'_, P>,
+    ) {
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        if slot.retries_left == 0 || !failed.may_repeat() {
+            return self.fail(index, failed, turn);
+        }
+        let failures = 1 + slot.history.as_ref().map_or(0, |history| history.attempts.len());
+        let pause = backoff(u32::try_from(failures).unwrap_or(u32::MAX), &mut self.rng);
+        let at = turn.now + pause.max(failed.retry_after.unwrap_or(Duration::ZERO));
+        if at >= slot.deadline {
+            return self.fail(index, failed, turn);
+        }
+        self.deposit();
+        if !self.budget.try_spend(turn.now) {
+            self.counters.retries_denied += 1;
+            return self.budget_spent(index, failed, turn);
+        }
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        slot.remember(&failed);
+        slot.retries_left -= 1;
+        slot.head.attempt = slot.head.attempt.saturating_add(1);
+        if let (Some(node), false) = (failed.node, matches!(slot.route, Route::Candidate(_))) {
+            slot.avoid(node);
+        }
+        slot.state = State::Pausing;
+        self.wheel.arm(index.slot, at);
+        self.counters.retries += 1;
+    }
+
+    /// No further attempt because of the budget: the first error is raised.
+    fn budget_spent<P>(&mut self, index: Index, failed: Failed, turn: &mut Turn<'_, P>) {
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        slot.remember(&failed);
+        let (key, now) = (CallKey::new(self.caller.bridge, index), turn.now);
+        let first = slot.history.as_ref().map_or(failed, |history| history.first.clone());
+        let failure = slot.failure(first, now);
+        self.counters.failed += 1;
+        self.close(index);
+        turn.done.push(Completion { key, outcome: Err(Box::new(failure)) });
+    }
+
+    /// Ends a call with an error. Whatever held it has let it go.
+    pub(crate) fn fail<P>(&mut self, index: Index, failed: Failed, turn: &mut Turn<'_, P>) {
+        let Some(slot) = self.slots.get_mut(index) else { return };
+        let key = CallKey::new(self.caller.bridge, index);
+        slot.remember(&failed);
+        let failure = slot.failure(failed, turn.now);
+        self.counters.failed += 1;
+        self.close(index);
+        turn.done.push(Completion { key, outcome: Err(Box::new(failure)) });
+    }
+
+    /// The deadline passed, and that much is known of the present attempt.
+    pub(crate) fn deadline_passed<P>(&mut self, index: Index, executed: Executed, turn: &mut Turn<'_, P>) {
+        let node = self.release(index);
+        self.deadline_at(index, executed, node, turn);
+    }
+
+    pub(crate) fn deadline_at<P>(
+        &mut self,
+        index: Index,
+        executed: Executed,
+        node: Option<NodeId>,
+        turn: &mut Turn<'_, P>,
+    ) {
+        let Some(slot) = self.slots.get(index) else { return };
+        let limit = slot.deadline.since(slot.begun);
+        let stage = match &slot.state {
+            State::NoEntry => "while no entry node could be reached",
+            State::Parked(_) => "while the connection had no credit",
+            State::NoSlot { .. } => "in the queue of the own node",
+            State::Pausing => "between two attempts",
+            _ => "before a result came",
+        };
+        let text = format!("{limit:?} passed {stage}; give the call more time with remote(timeout=...)");
+        self.counters.deadlines += 1;
+        self.fail(index, Failed::new(ErrorBody::new(ErrorCode::DeadlineExceeded, text), executed, node), turn);
+    }
+
+    /// Ends the present attempt for its candidate, and names it.
+    pub(crate) fn release(&mut self, index: Index) -> Option<NodeId> {
+        let candidate = self.slots.get_mut(index)?.candidate.take()?;
+        candidate.peer.call_ended();
+        Some(candidate.node())
+    }
+
+    /// Frees the slot of a call that has completed. One that runs in this process keeps its slot until it ends,
+    /// because its claim names the slot.
+    pub(crate) fn close(&mut self, index: Index) {
+        self.wheel.disarm(index.slot);
+        match self.slots.get_mut(index) {
+            Some(slot) if matches!(slot.state, State::Local) => {
+                slot.state = State::Abandoned;
+                slot.value = Payload::default();
+                slot.head.extras = None;
+            }
+            _ => {
+                self.slots.remove(index);
+            }
+        }
+    }
+}
+
+impl CallSlot {
+    fn remember(&mut self, failed: &Failed) {
+        let attempt = failed.attempt();
+        match &mut self.history {
+            Some(history) => history.attempts.push(attempt),
+            None => self.history = Some(Box::new(History { attempts: vec![attempt], first: failed.clone() })),
+        }
+    }
+
+    /// The next attempt goes to another candidate, if there is one.
+    fn avoid(&mut self, node: NodeId) {
+        if let Target::Select(selector) = &self.wanted.target {
+            let mut selector = selector.clone();
+            selector.tried.retain(|other| *other != node);
+            if selector.tried.len() >= Selector::TRIED_MAX {
+                selector.tried.remove(0);
+            }
+            selector.tried.push(node);
+            self.wanted = Arc::new(PreparedTarget::new(Target::Select(selector)));
+        }
+        if matches!(self.route, Route::Entry) {
+            self.head.target = self.wanted.clone();
+        }
+    }
+
+    fn failure(&mut self, failed: Failed, now: Time) -> CallFailure {
+        let attempts = self.history.take().map_or_else(Vec::new, |history| history.attempts);
+        let executed = attempts.iter().fold(failed.executed, |all, attempt| together(all, attempt.executed));
+        let mut ledger = failed.ledger;
+        let Ledger { queue_us, wire_us: _, interpreter_us, loop_us, handler_us, children_us } = ledger;
+        let there = [queue_us, interpreter_us, loop_us, handler_us, children_us];
+        let there = there.into_iter().fold(0_u64, u64::saturating_add);
+        ledger.wire_us = micros(now.since(self.handed_on)).saturating_sub(there);
+        ledger.queue_us = queue_us.saturating_add(micros(self.handed_on.since(self.begun)));
+        let retryable = failed.may_help_later(executed);
+        let Failed { body, node, path, .. } = failed;
+        CallFailure { body, executed, node, path, attempts, retryable, ledger }
+    }
+}
+
+impl Failed {
+    /// The failure of a call that had no attempt.
+    pub(crate) fn alone(self) -> CallFailure {
+        let retryable = self.may_help_later(self.executed);
+        let Self { body, executed, node, path, ledger, .. } = self;
+        CallFailure { body, executed, node, path, attempts: Vec::new(), retryable, ledger }
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
