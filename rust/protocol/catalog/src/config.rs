@@ -50,7 +50,7 @@ impl Config {
             want_delay: Duration::from_millis(500),
             want_timeout: Duration::from_secs(5),
             unknown_held: Duration::from_secs(10),
-            down_kept: Duration::from_secs(600),
+            down_kept: Duration::from_mins(10),
             unknown_owners_max: 1024,
             unknown_bytes_max: 64 * 1024 * 1024,
             missing_owners_max: 16_384,
@@ -76,7 +76,7 @@ impl Config {
             want_delay: Duration::from_millis(50),
             want_timeout: Duration::from_millis(500),
             unknown_held: Duration::from_secs(1),
-            down_kept: Duration::from_secs(60),
+            down_kept: Duration::from_mins(1),
             ..Self::lan()
         }
     }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use mpreg_types::{NodeId, Signed, Time};
+use rand::RngExt;
 
 use crate::catalog::messages;
 use crate::owner_log::OwnerLog;
-use crate::repair::Repair;
 use crate::{Catalog, Digest, DigestRow, Message, Output, Refusal, Timer, WantRow};
 
 impl Catalog {
@@ -37,7 +37,7 @@ impl Catalog {
                     self.send_digests(from, out);
                 }
             }
-            Message::Digest(digest) => self.digest(from, digest, now, out),
+            Message::Digest(digest) => self.digest(from, &digest, now, out),
             Message::Want(rows) => self.want(from, &rows, out),
             Message::Served { more } => self.served(from, more, now, out),
         }
@@ -54,7 +54,7 @@ impl Catalog {
             self.anti_entropy_at = None;
             return;
         }
-        let chosen = rand::RngExt::random_range(&mut self.rng, 0..self.peers.len());
+        let chosen = self.rng.random_range(0..self.peers.len());
         if let Some(peer) = self.peers.iter().nth(chosen).copied() {
             self.send_root(peer, out);
         }
@@ -93,7 +93,7 @@ impl Catalog {
         out.push(Output::Send { to, message: Message::Digest(digest) });
     }
 
-    fn digest(&mut self, from: NodeId, digest: Digest, now: Time, out: &mut Vec<Output>) {
+    fn digest(&mut self, from: NodeId, digest: &Digest, now: Time, out: &mut Vec<Output>) {
         if digest.rows.len() > Digest::ROWS_MAX {
             return self.refused(from, None, Refusal::TooManyRows, out);
         }
@@ -112,7 +112,7 @@ impl Catalog {
                 && row.is_ahead_of(theirs.get(&row.owner).copied())
         });
         for rows in rows.chunks(Digest::ROWS_MAX) {
-            let answer = Digest { rows: rows.to_vec(), answer: true, ..digest };
+            let answer = Digest { rows: rows.to_vec(), answer: true, ..*digest };
             self.send_digest(from, answer, out);
         }
     }
@@ -183,7 +183,7 @@ impl Catalog {
         if due <= now {
             let Self { repair, owners, config, .. } = self;
             let log = |owner: &NodeId| owners.get(owner).map(|owner| &owner.log);
-            let wants = Repair::ask(repair, now, config.want_timeout, log);
+            let wants = repair.ask(now, config.want_timeout, log);
             for (to, rows) in wants {
                 self.counters.wants_sent += 1;
                 out.push(Output::Send { to, message: Message::Want(rows) });

@@ -6,6 +6,7 @@ use crate::batch::Batch;
 use crate::catalog::push;
 use crate::owner::{Owner, Standing};
 use crate::owner_log::{Applied, Change, OwnerLog};
+use crate::repair::Hope;
 use crate::{Catalog, DigestRow, EntryKey, EntryValue, Output, Refusal, Timer};
 
 impl Catalog {
@@ -72,8 +73,13 @@ impl Catalog {
             self.watch_expiry(owner.standing(), out);
             self.owners.insert(id, owner);
         }
-        let row = DigestRow { owner: id, incarnation, version: span.to, snapshot: 0 };
-        self.concluded(from, row, span.is_snapshot(), held, applied, now)
+        let row = DigestRow {
+            owner: id,
+            incarnation,
+            version: span.to,
+            snapshot: if span.is_snapshot() { span.to } else { 0 },
+        };
+        self.concluded(from, row, held, applied, now)
     }
 
     /// Our own log comes back: older than ours, or somebody else signs with our key.
@@ -154,7 +160,6 @@ impl Catalog {
         &mut self,
         from: NodeId,
         row: DigestRow,
-        is_snapshot: bool,
         held: bool,
         applied: Result<Applied, Refusal>,
         now: Time,
@@ -171,8 +176,10 @@ impl Catalog {
                 self.counters.snapshots_applied += 1;
             }
             Err(_) => {
-                let snapshot = if is_snapshot { row.version } else { 0 };
-                self.repair.refuse(DigestRow { snapshot, ..row }, self.config.missing_owners_max);
+                // A refused snapshot helps no more, the next one may.
+                let snapshot = row.version.saturating_add(u64::from(row.snapshot > 0));
+                let hope = Hope { incarnation: row.incarnation, snapshot };
+                self.repair.refuse(row.owner, hope, self.config.missing_owners_max);
             }
         }
         applied.map(Applied::is_news)
@@ -180,6 +187,10 @@ impl Catalog {
 
     /// `from` has `row`, which is more than is held: it will be asked for. `held`: something of it is here already.
     pub(crate) fn lack(&mut self, from: NodeId, row: DigestRow, held: bool, now: Time) {
+        // What comes in after its connection ended cannot be followed up.
+        if !self.peers.contains(&from) {
+            return;
+        }
         let due = if held { now + self.config.want_delay } else { now };
         if !self.repair.note(from, row, due, self.config.missing_owners_max) {
             self.counters.wants_overflowed += 1;

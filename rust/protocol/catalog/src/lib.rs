@@ -39,6 +39,8 @@ mod owner_log;
 mod refusal;
 mod repair;
 mod standing;
+#[cfg(test)]
+mod tests;
 
 pub use catalog::{Catalog, OwnerView};
 pub use config::Config;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use mpreg_types::{Incarnation, NodeId, Signed};
 
-use crate::batch::{Batch, Row, row_bytes, stored_cost};
+use crate::batch::{Batch, Row, Span, row_bytes, stored_cost};
 use crate::{Config, DigestRow, EntryKey, EntryValue, Refusal, WantRow};
 
 /// A live entry: its encoded value, a slice of the signed bytes that are stored anyway.
@@ -68,6 +68,10 @@ struct Gathering {
 }
 
 impl Gathering {
+    fn of(span: Span) -> Self {
+        Self { to: span.to, parts: vec![None; usize::from(span.parts)], bytes: 0 }
+    }
+
     fn first_missing(&self) -> u16 {
         let missing = self.parts.iter().position(Option::is_none);
         missing.and_then(|part| u16::try_from(part).ok()).unwrap_or(0)
@@ -300,37 +304,32 @@ impl OwnerLog {
         changes: &mut Vec<Change>,
     ) -> Result<Applied, Refusal> {
         let span = part.span;
-        let newest = self.gathering.as_ref().map_or(0, |gathering| gathering.to);
-        if span.to <= self.snapshot.to || span.to < newest {
+        if span.to <= self.snapshot.to {
             return Ok(Applied::Known);
         }
-        let mut gathering =
-            self.gathering.take().filter(|gathering| gathering.to == span.to).unwrap_or_else(|| Gathering {
-                to: span.to,
-                parts: vec![None; usize::from(span.parts)],
-                bytes: 0,
-            });
-        let known = match gathering.parts.get(usize::from(span.part)) {
-            Some(slot) if gathering.parts.len() == usize::from(span.parts) => slot.is_some(),
-            _ => {
-                self.gathering = Some(gathering);
-                return Err(Refusal::BadVersions);
-            }
+        let gathering = match &mut self.gathering {
+            Some(gathering) if gathering.to > span.to => return Ok(Applied::Known),
+            Some(gathering) if gathering.to == span.to => gathering,
+            older => older.insert(Gathering::of(span)),
         };
-        if known {
-            self.gathering = Some(gathering);
+        let agrees = gathering.parts.len() == usize::from(span.parts);
+        let Some(slot) = gathering.parts.get_mut(usize::from(span.part)).filter(|_| agrees) else {
+            return Err(Refusal::BadVersions);
+        };
+        if slot.is_some() {
             return Ok(Applied::Known);
         }
         gathering.bytes += part.signed.body.len();
         if gathering.bytes > stored_bytes_max(config) {
+            self.gathering = None;
             return Err(Refusal::OwnerTooLarge);
         }
-        gathering.parts[usize::from(span.part)] = Some(part);
+        *slot = Some(part);
         if gathering.parts.iter().any(Option::is_none) {
-            self.gathering = Some(gathering);
             return Ok(Applied::News);
         }
-        self.take_snapshot(span.to, gathering.parts.into_iter().flatten().collect(), config, changes)?;
+        let parts = self.gathering.take().into_iter().flat_map(|gathering| gathering.parts);
+        self.take_snapshot(span.to, parts.flatten().collect(), config, changes)?;
         Ok(Applied::NewSnapshot)
     }
 

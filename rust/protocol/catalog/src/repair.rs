@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use mpreg_types::{NodeId, Time};
+use mpreg_types::{Incarnation, NodeId, Time};
 
 use crate::owner_log::OwnerLog;
 use crate::{DigestRow, WantRow};
@@ -38,12 +38,19 @@ fn progress(log: Option<&OwnerLog>) -> Progress {
     log.map(|log| (log.incarnation.0, log.progress()))
 }
 
+/// What a refused log could still bring in.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Hope {
+    pub(crate) incarnation: Incarnation,
+    pub(crate) snapshot: u64,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Repair {
     missing: BTreeMap<NodeId, Missing>,
     asked: BTreeMap<NodeId, Asked>,
-    /// What was refused, and is not asked for again until there is more of it.
-    refused: BTreeMap<NodeId, DigestRow>,
+    /// What was refused; see [`Repair::refuse`].
+    refused: BTreeMap<NodeId, Hope>,
 }
 
 /// How an answer ended.
@@ -58,7 +65,8 @@ pub(crate) struct Outcome {
 impl Repair {
     /// `source` has `row`, which is ahead of what is held. False if there is no room to remember it.
     pub(crate) fn note(&mut self, source: NodeId, row: DigestRow, due: Time, owners_max: usize) -> bool {
-        if self.refused.get(&row.owner).is_some_and(|refused| !row.is_ahead_of(Some(refused))) {
+        let hopeless = |hope: &Hope| row.incarnation <= hope.incarnation && row.snapshot < hope.snapshot;
+        if self.refused.get(&row.owner).is_some_and(hopeless) {
             return true;
         }
         let room = self.missing.len() < owners_max;
@@ -88,12 +96,12 @@ impl Repair {
         self.missing.get(owner).is_some_and(|missing| missing.asked.as_ref() == Some(peer))
     }
 
-    /// What was refused is not asked for again.
-    pub(crate) fn refuse(&mut self, row: DigestRow, owners_max: usize) {
-        let target = self.missing.remove(&row.owner).map(|missing| missing.target);
-        if self.refused.len() < owners_max || self.refused.contains_key(&row.owner) {
-            self.refused
-                .insert(row.owner, target.filter(|target| target.is_ahead_of(Some(&row))).unwrap_or(row));
+    /// This log was refused and would be again: it can only go on with a snapshot at or after `hope.snapshot`, or as a
+    /// later start.
+    pub(crate) fn refuse(&mut self, owner: NodeId, hope: Hope, owners_max: usize) {
+        self.missing.remove(&owner);
+        if self.refused.len() < owners_max || self.refused.contains_key(&owner) {
+            self.refused.insert(owner, hope);
         }
     }
 

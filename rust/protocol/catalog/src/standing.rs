@@ -4,6 +4,7 @@ use mpreg_types::{Incarnation, MemberState, NodeId, Time};
 
 use crate::catalog::Member;
 use crate::owner::Standing;
+use crate::repair::Hope;
 use crate::{Catalog, Event, Output, Timer};
 
 impl Catalog {
@@ -15,8 +16,8 @@ impl Catalog {
         now: Time,
         out: &mut Vec<Output>,
     ) {
-        let stale = self.members.get(&node).is_some_and(|member| member.incarnation > incarnation);
-        if node == self.me || stale {
+        let outdated = self.members.get(&node).is_some_and(|member| member.incarnation > incarnation);
+        if node == self.me || outdated {
             return;
         }
         self.members.insert(node, Member { incarnation, state });
@@ -72,8 +73,10 @@ impl Catalog {
             let Some(owner) = self.owners.get(&node) else { continue };
             if matches!(owner.standing(), Standing::Unknown(_)) {
                 self.counters.unknown_expired += 1;
-                // Nobody asks for it again until membership knows its owner, or there is more of it.
-                self.repair.refuse(owner.log.row(node), self.config.missing_owners_max);
+                // Nobody asks for it again until membership knows its owner, or a snapshot brings more.
+                let incarnation = owner.log.incarnation;
+                let hope = Hope { incarnation, snapshot: owner.log.version().saturating_add(1) };
+                self.repair.refuse(node, hope, self.config.missing_owners_max);
             }
             self.drop_owner(&node, out);
         }
