@@ -19,6 +19,8 @@ pub struct Counters {
     pub undelivered: u64,
     /// Connections and rows of an older incarnation than the one known.
     pub old_incarnation: u64,
+    /// Calls that foca answered with an error; a defect or a hostile packet, its state stays sound.
+    pub swim_errors: u64,
     /// Times this node found itself late.
     pub late: u64,
     /// Times this node refuted a suspicion of itself or came back from being held for Down.

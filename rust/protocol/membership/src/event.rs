@@ -163,6 +163,8 @@ pub enum DropReason {
     },
     /// That start of the node has left.
     Left,
+    /// `Config::members_max` members are known already.
+    TooManyMembers,
 }
 
 /// What happened to a member.

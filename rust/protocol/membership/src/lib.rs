@@ -22,14 +22,27 @@
 //! Sources: Das, Gupta, Motivala: SWIM (DSN 2002); Dadgar, Phillips, Currey: Lifeguard (2017).
 
 mod addresses;
+mod codec;
 mod config;
+mod connections;
 mod counters;
+mod dialer;
 mod error;
 mod event;
+mod health;
 mod leave;
+mod leaving;
 mod member;
 mod membership;
+mod news;
+mod repair;
 mod row;
+mod rumours;
+mod schedule;
+mod swim;
+mod swim_id;
+mod table;
+mod view;
 
 pub use addresses::Addresses;
 pub use config::Config;

@@ -1,37 +1,130 @@
-//! The machine: inputs in, outputs out.
+//! The machine: takes an input, then does what is due, then tells what changed.
+//!
+//! Its parts: `swim` talks to foca, `rumours` decides what to believe, `repair` compares tables, `connections` knows
+//! the peers, `leaving` the signed leaves. They only record what changed; it goes out once, at the end of `handle`.
 
-use mpreg_types::Time;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
 
-use crate::{Config, ConfigError, Counters, Input, LocalMember, Member, Output};
+use foca::{Foca, NoCustomBroadcast};
+use mpreg_types::{MemberState, NodeId, Time};
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::codec::SwimCodec;
+use crate::dialer::Dialer;
+use crate::health::LocalHealth;
+use crate::news::News;
+use crate::rumours::Origin;
+use crate::schedule::{Schedule, Task};
+use crate::swim_id::SwimId;
+use crate::table::Table;
+use crate::view::View;
+use crate::{
+    Addresses, Config, ConfigError, Counters, Input, LocalMember, Member, Message, Output, Row, RowState,
+    Timer,
+};
+
+/// Where the machine stands in its own life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    New,
+    Running,
+    Left,
+}
 
 /// Membership of one cluster as one node sees it.
-#[derive(Debug)]
 pub struct Membership {
-    config: Config,
-    me: LocalMember,
-    seed: u64,
-    counters: Counters,
-    members: Vec<Member>,
+    pub(crate) config: Config,
+    pub(crate) me: LocalMember,
+    pub(crate) foca: Foca<SwimId, SwimCodec, SmallRng, NoCustomBroadcast>,
+    pub(crate) rng: SmallRng,
+    pub(crate) now: Time,
+    /// How often this node refuted in its present generation; foca does not say, its packets do.
+    pub(crate) own_refutation: u16,
+    pub(crate) own_id: SwimId,
+    pub(crate) table: Table,
+    pub(crate) peers: BTreeSet<NodeId>,
+    pub(crate) schedule: Schedule,
+    pub(crate) health: LocalHealth,
+    pub(crate) dialer: Dialer,
+    pub(crate) view: View,
+    /// Peers, table or view changed: whom to dial has to be looked at again.
+    pub(crate) connections_changed: bool,
+    pub(crate) news: News,
+    /// Messages for members that are being dialled.
+    pub(crate) pending: BTreeMap<NodeId, VecDeque<Message>>,
+    /// Addresses of nodes and starts that foca is about to be told of.
+    pub(crate) new_addresses: BTreeMap<NodeId, Addresses>,
+    pub(crate) superseded: Option<mpreg_types::Incarnation>,
+    pub(crate) counters: Counters,
+    phase: Phase,
+    armed: Option<(Timer, Time)>,
+    timers: u64,
 }
 
 impl Membership {
-    /// A node that knows nobody yet.
+    /// A node that knows nobody yet. `seed` decides every random choice.
     pub fn new(config: Config, me: LocalMember, seed: u64) -> Result<Self, ConfigError> {
         config.check()?;
-        Ok(Self { config, me, seed, counters: Counters::default(), members: Vec::new() })
+        let identity = &me.identity;
+        let own_id = SwimId { node: identity.node, incarnation: identity.incarnation, generation: 0 };
+        let mut rng = SmallRng::seed_from_u64(seed);
+        let foca_rng = SmallRng::seed_from_u64(rng.random());
+        let foca = Foca::new(own_id, crate::swim::foca_config(&config), foca_rng, SwimCodec);
+        Ok(Self {
+            config,
+            me,
+            foca,
+            rng,
+            now: Time::ZERO,
+            own_refutation: 0,
+            own_id,
+            table: Table::default(),
+            peers: BTreeSet::new(),
+            schedule: Schedule::default(),
+            health: LocalHealth::default(),
+            dialer: Dialer::default(),
+            view: View::default(),
+            connections_changed: false,
+            news: News::default(),
+            pending: BTreeMap::new(),
+            new_addresses: BTreeMap::new(),
+            superseded: None,
+            counters: Counters::default(),
+            phase: Phase::New,
+            armed: None,
+            timers: 0,
+        })
     }
 
-    /// Takes one input; what is to be done about it is appended to `out`.
-    pub fn handle(&mut self, _input: Input, _now: Time, _out: &mut Vec<Output>) {}
+    /// Takes one input; what is to be done about it is appended to `out`. After [`Input::Leave`] nothing happens.
+    pub fn handle(&mut self, input: Input, now: Time, out: &mut Vec<Output>) {
+        self.now = now.max(self.now);
+        match self.phase {
+            Phase::New => {
+                self.phase = Phase::Running;
+                self.plan_repair();
+            }
+            Phase::Running => {}
+            Phase::Left => return,
+        }
+        self.notice_sleep(out);
+        self.take(input, out);
+        if self.phase == Phase::Running {
+            self.do_what_is_due(out);
+            self.settle(out);
+        }
+    }
 
     /// Every other member known: Alive, Suspect, Down and Left.
     pub fn members(&self) -> impl Iterator<Item = &Member> {
-        self.members.iter()
+        self.table.entries.values().map(|entry| &entry.member)
     }
 
     /// One other member.
-    pub fn member(&self, node: mpreg_types::NodeId) -> Option<&Member> {
-        self.members.iter().find(|member| member.identity.node == node)
+    pub fn member(&self, node: NodeId) -> Option<&Member> {
+        self.table.get(node).map(|entry| &entry.member)
     }
 
     /// Who this node is.
@@ -49,8 +142,188 @@ impl Membership {
         &self.counters
     }
 
+    /// 0: healthy, to 8: this node has reason to distrust its own impression that others are silent.
+    pub fn health_score(&self) -> u32 {
+        self.health.score()
+    }
+
     /// False for a connection that membership does not need: it may be closed when it idles.
-    pub fn is_wanted(&self, _peer: mpreg_types::NodeId) -> bool {
-        self.seed != 0
+    pub fn is_wanted(&self, peer: NodeId) -> bool {
+        self.view.wants(peer)
+    }
+
+    /// Peers that membership pushes its news to now, and catalog batches go the same way: all in a full mesh, the
+    /// active view and some others beyond.
+    pub fn push_peers(&mut self) -> Vec<NodeId> {
+        let reachable = |node: &NodeId| self.table.state(*node) != Some(MemberState::Left);
+        let peers = self.peers.iter().copied().filter(reachable);
+        if self.view.is_full_mesh() || self.peers.len() <= self.config.push_fanout {
+            return peers.collect();
+        }
+        let (mut chosen, mut others): (Vec<NodeId>, Vec<NodeId>) =
+            peers.partition(|node| self.view.wants(*node));
+        while chosen.len() < self.config.push_fanout && !others.is_empty() {
+            let index = self.rng.random_range(0..others.len());
+            chosen.push(others.swap_remove(index));
+        }
+        chosen
+    }
+
+    fn take(&mut self, input: Input, out: &mut Vec<Output>) {
+        match input {
+            Input::Seeds { seeds } => {
+                self.dialer.set_seeds(seeds, &self.me.identity.addresses, self.now);
+                self.connections_changed = true;
+            }
+            Input::Connected { peer } => self.connected(peer, out),
+            Input::Disconnected { peer, loss } => self.disconnected(peer, loss),
+            Input::ProcessGone { peer } => self.process_gone(peer, out),
+            Input::AddressTaken { by, former } => self.address_taken(by, former, out),
+            Input::Dialled { dial, outcome } => self.dialled(dial, outcome, out),
+            Input::Message { from, message } => self.message(from, message, out),
+            Input::Left { from, leave } => self.left(from, leave, out),
+            Input::Leave { signed } => {
+                let to = self.peers.iter().copied().collect();
+                out.push(Output::SendMany { to, message: Message::Leave(signed) });
+                self.phase = Phase::Left;
+            }
+            Input::Timer(timer) => {
+                if self.armed.is_some_and(|(armed, _)| armed == timer) {
+                    self.armed = None;
+                }
+            }
+        }
+    }
+
+    fn message(&mut self, from: NodeId, message: Message, out: &mut Vec<Output>) {
+        let now = self.now;
+        if from == self.own_id.node {
+            self.counters.malformed += 1;
+            return;
+        }
+        let Some(entry) = self.table.get_mut(from) else {
+            self.counters.unknown_sender += 1;
+            return;
+        };
+        entry.heard = now;
+        match entry.member.state {
+            MemberState::Left => return,
+            MemberState::Down => {
+                self.tell_it_is_down(from, out);
+                // What a node believed before it was cut off is stale. What it says about itself brings it back, and
+                // what it says about us may be that it holds us for Down in turn.
+                let me = self.own_id.node;
+                let own = |rows: Vec<Row>| {
+                    rows.into_iter().filter(|row| row.node == from || row.node == me).collect()
+                };
+                match message {
+                    Message::News(rows) | Message::Table { rows, .. } => {
+                        self.learn(own(rows), Origin::News(from), out);
+                    }
+                    Message::Swim(packet) => self.packet(from, &packet, out),
+                    Message::Leave(_) => self.counters.bad_leave += 1,
+                    Message::Compare { .. } | Message::WantLeaves(_) => {}
+                }
+                return;
+            }
+            MemberState::Alive | MemberState::Suspect => {}
+        }
+        match message {
+            Message::Swim(packet) => self.packet(from, &packet, out),
+            Message::News(rows) => self.learn(rows, Origin::News(from), out),
+            Message::Compare { hash } => self.compare(from, hash, out),
+            Message::Table { after, until, rows } => self.table_from(from, after, until, rows, out),
+            Message::WantLeaves(nodes) => self.send_leaves(from, nodes, out),
+            Message::Leave(_) => self.counters.bad_leave += 1,
+        }
+    }
+
+    /// A node that was stopped (or whose driver was) must not take its own sleep for the silence of others. What
+    /// waits in its sockets is handled before anything is due: everything moves by the lateness and one round trip.
+    fn notice_sleep(&mut self, out: &mut Vec<Output>) {
+        let Some(due) = self.schedule.next() else { return };
+        let lateness = self.now.since(due);
+        if lateness <= self.config.late_after {
+            return;
+        }
+        self.counters.late += 1;
+        self.health.worse();
+        self.schedule.shift(lateness + self.config.probe_rtt);
+        // Who slept too long is held for Down; one comparison is enough to be told so and to return.
+        self.compare_with_one(out);
+    }
+
+    fn do_what_is_due(&mut self, out: &mut Vec<Output>) {
+        while let Some(task) = self.schedule.pop_due(self.now) {
+            match task {
+                Task::Swim(timer) => self.swim_timer(timer, out),
+                Task::Repair => {
+                    self.compare_with_one(out);
+                    self.plan_repair();
+                }
+                Task::SendNews => {
+                    self.send_news(out);
+                }
+            }
+        }
+        while let Some(node) = self.schedule.pop_suspicion(self.now) {
+            self.suspicion_over(node, out);
+        }
+    }
+
+    /// Sends what changed, starts dials, and sees to being woken.
+    fn settle(&mut self, out: &mut Vec<Output>) {
+        if self.news.is_urgent() {
+            self.send_news(out);
+        } else if self.news.plan() {
+            self.schedule.add(self.now + self.config.news_delay, Task::SendNews);
+        }
+        if std::mem::take(&mut self.connections_changed) {
+            self.review_connections();
+        }
+        self.dialer.step(self.now, &self.config, &mut self.rng, out);
+        let next = self.schedule.next().into_iter().chain(self.dialer.next(&self.config)).min();
+        if let Some(at) = next
+            && self.armed.is_none_or(|(_, armed)| at < armed)
+        {
+            self.timers += 1;
+            let timer = Timer(self.timers);
+            self.armed = Some((timer, at));
+            out.push(Output::SetTimer { timer, at });
+        }
+    }
+
+    fn send_news(&mut self, out: &mut Vec<Output>) {
+        if self.news.is_empty() {
+            return;
+        }
+        let peers = self.push_peers();
+        let own = self.own_row();
+        let row = |node| if node == own.node { Some(own.clone()) } else { Some(self.table.get(node)?.row()) };
+        // A member that left meanwhile speaks through its signed leave, never through a row.
+        let row = |node| row(node).filter(|row| row.state != RowState::Left);
+        self.news.send(&peers, row, out);
+    }
+
+    /// This node as it travels.
+    pub(crate) fn own_row(&self) -> Row {
+        Row {
+            node: self.own_id.node,
+            incarnation: self.own_id.incarnation,
+            generation: self.own_id.generation,
+            refutation: self.own_refutation,
+            state: RowState::Alive,
+            addresses: self.me.identity.addresses.clone(),
+        }
+    }
+}
+
+impl fmt::Debug for Membership {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Membership")
+            .field("me", &self.own_id)
+            .field("members", &self.table.entries.len())
+            .field("peers", &self.peers.len())
+            .finish_non_exhaustive()
     }
 }
