@@ -32,7 +32,8 @@ impl CallTable {
         let random = self.rng.next();
         let Some(slot) = self.slots.get(index) else { return };
         let Target::Select(selector) = &slot.wanted.target else {
-            let text = "a call of a node to itself names no selector; this is a defect of mpreg, please report it";
+            let text =
+                "a call of a node to itself names no selector; this is a defect of mpreg, please report it";
             let body = ErrorBody::new(ErrorCode::Internal, text);
             return self.fail(index, Failed::new(body, Executed::No, None), turn);
         };
@@ -68,10 +69,6 @@ impl CallTable {
         let local = candidate.local.is_some();
         slot.candidate = Some(candidate);
         match connection {
-            _ if turn.now >= slot.deadline => {
-                let node = self.release(index);
-                self.deadline_at(index, Executed::No, node, turn);
-            }
             _ if local => self.invoke(index, turn),
             Some(connection) => self.send(index, connection, turn),
             None => self.not_sent(index, turn),
@@ -95,6 +92,10 @@ impl CallTable {
         turn: &mut Turn<'_, P>,
     ) -> bool {
         let Some(slot) = self.slots.get_mut(index) else { return true };
+        if slot.deadline <= turn.now {
+            self.deadline_passed(index, Executed::No, turn);
+            return true;
+        }
         slot.head.remaining = slot.deadline.since(turn.now);
         slot.handed_on = turn.now;
         match turn.port.send_call(on, &slot.head, &slot.value) {
@@ -135,7 +136,9 @@ impl CallTable {
     /// Hands a call to a function of this process, or lets it stand in the line for a slot.
     fn invoke<P: Outbound>(&mut self, index: Index, turn: &mut Turn<'_, P>) {
         let Some(slot) = self.slots.get(index) else { return };
-        let Some(local) = slot.candidate.as_ref().and_then(|candidate| candidate.local.as_ref()) else { return };
+        let Some(local) = slot.candidate.as_ref().and_then(|candidate| candidate.local.as_ref()) else {
+            return;
+        };
         let queued = !self.no_slot.is_empty() && self.no_slot.contains_key(&local.handle);
         match if queued { None } else { Running::start(&local.slots) } {
             Some(running) => self.run(index, local.handle, running, turn),
@@ -164,6 +167,9 @@ impl CallTable {
         turn: &mut Turn<'_, P>,
     ) {
         let Some(slot) = self.slots.get_mut(index) else { return };
+        if slot.deadline <= turn.now {
+            return self.deadline_passed(index, Executed::No, turn);
+        }
         slot.head.remaining = slot.deadline.since(turn.now);
         slot.handed_on = turn.now;
         slot.state = State::Local;

@@ -12,6 +12,7 @@
 //! Both machines are pure: time comes in, chance comes from a seed, what they do goes through [`Outbound`] or comes out
 //! as [`Output`]. In steady state neither allocates per call.
 
+mod admission;
 mod attempt;
 mod call_table;
 mod choose;
@@ -20,14 +21,20 @@ mod completion;
 mod config;
 mod counters;
 mod error_value;
+mod inbound;
 mod key;
+mod lapse;
 mod links;
 mod outbound;
+mod output;
+mod peer_link;
+mod relay;
 mod request;
 mod retry;
 mod rng;
 mod slab;
 mod slot;
+mod switch;
 mod verdict;
 mod wake;
 mod wheel;
@@ -41,6 +48,9 @@ pub use counters::{SwitchCounters, TableCounters};
 pub use error_value::{decode_error, encode_error};
 pub use key::{CallKey, InboundKey, SLOTS_MAX, SWITCH_BRIDGE, bridge_of};
 pub use outbound::{LocalCall, Outbound, SendFailure};
+pub use output::{Invocation, NotSent, Output};
+pub use peer_link::Peer;
 pub use request::{Request, Route};
 pub use retry::{RetryBudget, RetryConfig};
+pub use switch::Switch;
 pub use workload::{Running, Runs, Workload, WorkloadConfig};

@@ -23,7 +23,12 @@ pub trait Outbound {
     fn round_trip(&self, connection: ConnectionId) -> Option<Duration>;
 
     /// Hands a call to a connection. An error says that provably no byte of it leaves.
-    fn send_call(&mut self, to: ConnectionId, head: &CallHead, value: &Payload) -> Result<StreamId, SendFailure>;
+    fn send_call(
+        &mut self,
+        to: ConnectionId,
+        head: &CallHead,
+        value: &Payload,
+    ) -> Result<StreamId, SendFailure>;
 
     /// Tells the callee that nobody waits any more.
     fn send_cancel(&mut self, to: ConnectionId, stream: StreamId);

@@ -82,7 +82,9 @@ mod tests {
     #[test]
     fn pauses_double_to_a_second_and_are_spread_down_to_zero() {
         let mut rng = Rng::new(1);
-        for (failures, most) in [(1, 10_000), (2, 20_000), (3, 40_000), (7, 640_000), (8, 1_000_000), (200, 1_000_000)] {
+        for (failures, most) in
+            [(1, 10_000), (2, 20_000), (3, 40_000), (7, 640_000), (8, 1_000_000), (200, 1_000_000)]
+        {
             let pauses: Vec<_> = (0..400).map(|_| backoff(failures, &mut rng).as_micros()).collect();
             assert!(pauses.iter().all(|pause| *pause <= most), "{failures}");
             assert!(pauses.iter().any(|pause| *pause > most * 9 / 10), "{failures}");

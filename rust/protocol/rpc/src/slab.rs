@@ -62,14 +62,18 @@ impl<T> Slab<T> {
 
     pub(crate) fn get(&self, index: Index) -> Option<&T> {
         match self.cells.get(index.slot as usize)? {
-            Cell { generation, content: Content::Used(value) } if *generation == index.generation => Some(value),
+            Cell { generation, content: Content::Used(value) } if *generation == index.generation => {
+                Some(value)
+            }
             _ => None,
         }
     }
 
     pub(crate) fn get_mut(&mut self, index: Index) -> Option<&mut T> {
         match self.cells.get_mut(index.slot as usize)? {
-            Cell { generation, content: Content::Used(value) } if *generation == index.generation => Some(value),
+            Cell { generation, content: Content::Used(value) } if *generation == index.generation => {
+                Some(value)
+            }
             _ => None,
         }
     }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mpreg_types::{
-    ErrorBody, ErrorCode, Executed, Ledger, NodeId, Payload, PreparedTarget, ReplyHead, Selector, Target, Time,
+    ErrorBody, ErrorCode, Executed, Ledger, NodeId, Payload, PreparedTarget, ReplyHead, Selector, Target,
+    Time,
 };
 
 use crate::attempt::{Failed, History, together};
@@ -123,7 +124,11 @@ impl CallTable {
         };
         let text = format!("{limit:?} passed {stage}; give the call more time with remote(timeout=...)");
         self.counters.deadlines += 1;
-        self.fail(index, Failed::new(ErrorBody::new(ErrorCode::DeadlineExceeded, text), executed, node), turn);
+        self.fail(
+            index,
+            Failed::new(ErrorBody::new(ErrorCode::DeadlineExceeded, text), executed, node),
+            turn,
+        );
     }
 
     /// Ends the present attempt for its candidate, and names it.

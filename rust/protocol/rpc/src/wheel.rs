@@ -145,7 +145,8 @@ impl Wheel {
         if next != NONE {
             self.timers[next as usize].previous = slot;
         }
-        self.timers[slot as usize] = Timer { tick: self.timers[slot as usize].tick, previous: NONE, next, place };
+        self.timers[slot as usize] =
+            Timer { tick: self.timers[slot as usize].tick, previous: NONE, next, place };
     }
 
     fn unlink(&mut self, slot: u32) {

@@ -1,0 +1,132 @@
+//! Calls to the own node's functions: admitted at once, in their turn, or refused before anything starts.
+
+use std::sync::Arc;
+
+use mpreg_routing::Candidate;
+use mpreg_types::{ErrorBody, ErrorCode, Time};
+
+use crate::choose::wrong_verb;
+use crate::inbound::{Cargo, Place};
+use crate::key::Index;
+use crate::switch::{Step, deadline_body, overloaded_body};
+use crate::workload::Running;
+use crate::{InboundKey, Invocation, Output, Switch};
+
+/// Lines looked at when a slot may have become free; further ones have their turn the next time.
+const LINES_PER_LOOK: usize = 32;
+
+impl Switch {
+    /// The dispatcher has ended its work on a call: answered it, or was told that nobody waits.
+    pub fn finished(&mut self, key: InboundKey, now: Time, out: &mut Vec<Output>) {
+        let index = key.0;
+        let function = match self.calls.get(index).map(|call| &call.place) {
+            Some(Place::Running { function, .. } | Place::Abandoned { function }) => *function,
+            _ => {
+                self.counters.late += 1;
+                return;
+            }
+        };
+        self.forget(index);
+        self.report_own_load(now);
+        if !self.no_slot.is_empty() {
+            let step = &mut Step { now, out };
+            self.fill(function, step);
+            self.fill_lines(step);
+        }
+    }
+
+    /// Runs a call, lets it stand in its function's line, or refuses it.
+    pub(crate) fn admit(
+        &mut self,
+        index: Index,
+        candidate: Arc<Candidate>,
+        cargo: Cargo,
+        step: &mut Step<'_>,
+    ) {
+        let Some(call) = self.calls.get_mut(index) else { return };
+        if let Some(timeout) = candidate.timeout {
+            call.deadline = call.deadline.min(step.now + timeout);
+        }
+        if self.is_draining() {
+            let text =
+                "the node leaves and takes no new calls; another one that offers the function is tried";
+            return self.refuse(index, ErrorBody::new(ErrorCode::Draining, text), step);
+        }
+        if candidate.streaming != cargo.head.stream {
+            return self.refuse(index, wrong_verb(&candidate), step);
+        }
+        let Some(local) = &candidate.local else {
+            let text = "the node's own function has no handler; this is a defect of mpreg, please report it";
+            return self.refuse(index, ErrorBody::new(ErrorCode::Internal, text), step);
+        };
+        // Who came earlier goes earlier.
+        let queued = !self.no_slot.is_empty() && self.no_slot.contains_key(&local.handle);
+        match if queued { None } else { Running::start(&local.slots) } {
+            Some(running) => self.run(index, local.handle, running, cargo, step),
+            None if self.reserve_wait(index, &cargo) => self.await_slot(index, candidate, cargo, step.now),
+            None => self.refuse(index, overloaded_body(), step),
+        }
+    }
+
+    /// Gives free slots to the calls that wait for one, function by function.
+    pub(crate) fn fill_lines(&mut self, step: &mut Step<'_>) {
+        let last = self.filled_last;
+        let ahead = self.no_slot.range(last.saturating_add(1)..).chain(self.no_slot.range(..=last));
+        let functions: Vec<u64> = ahead.map(|(function, _)| *function).take(LINES_PER_LOOK).collect();
+        for function in functions {
+            self.filled_last = function;
+            self.fill(function, step);
+        }
+        self.poll_at = (!self.no_slot.is_empty()).then(|| step.now + self.config.poll);
+    }
+
+    fn fill(&mut self, function: u64, step: &mut Step<'_>) {
+        while let Some((index, running)) = self.next_with_slot(function) {
+            self.leave_line(index);
+            let cargo = self.calls.get_mut(index).and_then(|call| call.cargo.take());
+            match cargo {
+                Some(cargo) => self.run(index, function, running, cargo, step),
+                None => self.counters.late += 1,
+            }
+        }
+    }
+
+    fn next_with_slot(&self, function: u64) -> Option<(Index, Running)> {
+        let index = self.calls.index_of(self.no_slot.get(&function)?.first()?)?;
+        match &self.calls.get(index)?.place {
+            Place::NoSlot { candidate, .. } => {
+                Some((index, Running::start(&candidate.local.as_ref()?.slots)?))
+            }
+            _ => None,
+        }
+    }
+
+    fn run(&mut self, index: Index, function: u64, running: Running, cargo: Cargo, step: &mut Step<'_>) {
+        let Some(call) = self.calls.get_mut(index) else { return };
+        if call.deadline <= step.now {
+            return self.refuse(index, deadline_body("before the function could start"), step);
+        }
+        call.place = Place::Running { function, reported: false };
+        call.waiting = None;
+        self.wheel.arm(index.slot, call.deadline.min(step.now + self.config.report_after));
+        self.counters.invoked += 1;
+        let Cargo { head, value } = cargo;
+        step.out.push(Output::Invoke(Invocation {
+            key: InboundKey(index),
+            function,
+            from: call.from,
+            stream: call.stream,
+            claim: self.claims.issue(index.slot),
+            running,
+            head,
+            value,
+            deadline: call.deadline,
+        }));
+        self.report_own_load(step.now);
+    }
+
+    /// So that own calls and those of clients weigh this node like any other.
+    fn report_own_load(&self, now: Time) {
+        self.snapshot.own().report_load(self.workload.load(), now);
+    }
+}

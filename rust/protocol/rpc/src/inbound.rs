@@ -1,0 +1,86 @@
+use std::sync::Arc;
+
+use mpreg_routing::{Candidate, PeerState};
+use mpreg_types::{CallHead, ConnectionId, Payload, PreparedTarget, StreamId, Time};
+
+use crate::workload::Waiting;
+
+/// One call that arrived, from its frame to its answer.
+#[derive(Debug)]
+pub(crate) struct Inbound {
+    pub(crate) from: ConnectionId,
+    pub(crate) stream: StreamId,
+    /// The caller's, for the answer.
+    pub(crate) token: u64,
+    pub(crate) deadline: Time,
+    /// The call itself while it stands in a line here.
+    pub(crate) cargo: Option<Cargo>,
+    /// Its place among the waiting calls, from the first time it waits until it leaves here.
+    pub(crate) waiting: Option<Waiting>,
+    pub(crate) place: Place,
+}
+
+#[derive(Debug)]
+pub(crate) struct Cargo {
+    pub(crate) head: CallHead,
+    pub(crate) value: Payload,
+}
+
+/// Where an inbound call is. Its timer is armed for what the place waits for at most.
+#[derive(Debug)]
+pub(crate) enum Place {
+    /// A place is being looked for.
+    Arriving { wait_until: Option<Time> },
+    /// In the line of calls without a candidate.
+    NoCandidate { until: Time },
+    /// In the line of calls without a slot of this own function.
+    NoSlot { candidate: Arc<Candidate>, function: u64 },
+    /// Handed to a dispatcher.
+    Running { function: u64, reported: bool },
+    /// Answered by the switch, or without a caller; the dispatcher still works on it.
+    Abandoned { function: u64 },
+    /// In the line of calls without credit on the chosen peer's connection.
+    Parked(Relay),
+    /// A `Forward` is out.
+    Forwarding { relay: Relay, then: Then },
+    /// On the peer's connection.
+    Relayed { relay: Relay, stream: StreamId, started: bool, cancelled: bool },
+}
+
+/// What is to be done with a call once its `Forward` is confirmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Then {
+    Relay,
+    /// Its caller cancelled meanwhile.
+    Cancel,
+    /// Its caller's connection was lost meanwhile.
+    Drop,
+}
+
+/// A call on its way to another node. The peer counts it as in flight while this exists.
+#[derive(Debug)]
+pub(crate) struct Relay {
+    pub(crate) to: ConnectionId,
+    pub(crate) peer: Arc<PeerState>,
+    pub(crate) idempotent: bool,
+    /// What the caller asked for, should another choice be needed before anything was sent.
+    pub(crate) wanted: Arc<PreparedTarget>,
+}
+
+impl Relay {
+    pub(crate) fn new(
+        to: ConnectionId,
+        peer: Arc<PeerState>,
+        idempotent: bool,
+        wanted: Arc<PreparedTarget>,
+    ) -> Self {
+        peer.call_sent();
+        Self { to, peer, idempotent, wanted }
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.peer.call_ended();
+    }
+}

@@ -1,0 +1,93 @@
+use mpreg_types::{CallHead, ConnectionId, Payload, ReplyHead, StreamId, Time};
+
+use crate::{Claim, InboundKey, Running, SendFailure};
+
+/// What a [`Switch`](crate::Switch) wants done, in this order.
+#[derive(Debug)]
+pub enum Output {
+    /// Run a function of this process.
+    Invoke(Invocation),
+    /// Nobody waits for that function any more; its claim is revoked. The answer was given already, if one is due.
+    CancelLocal {
+        /// The call, as its `Invoke` named it.
+        key: InboundKey,
+        /// Connection of its caller.
+        from: ConnectionId,
+        /// Its stream there.
+        stream: StreamId,
+    },
+    /// Answer a caller. To a connection that is gone: drop it.
+    Reply {
+        /// The caller's connection.
+        to: ConnectionId,
+        /// The call's stream there.
+        stream: StreamId,
+        /// Metadata.
+        head: ReplyHead,
+        /// The result, or an encoded error body.
+        value: Payload,
+    },
+    /// Send a call on; tell the outcome by [`Switch::forwarded`](crate::Switch::forwarded) before the next input.
+    Forward {
+        /// Names the relay in `forwarded`.
+        relay: InboundKey,
+        /// The chosen peer's connection.
+        to: ConnectionId,
+        /// Metadata.
+        head: CallHead,
+        /// The arguments, untouched.
+        value: Payload,
+    },
+    /// Cancel a call that was forwarded.
+    CancelRemote {
+        /// The peer's connection.
+        to: ConnectionId,
+        /// The call's stream there.
+        stream: StreamId,
+    },
+    /// Report these calls, by their callers' tokens, as started: one frame.
+    Started {
+        /// The callers' connection.
+        to: ConnectionId,
+        /// Tokens of the calls.
+        tokens: Vec<u64>,
+    },
+}
+
+/// A call that arrived and was admitted.
+///
+/// The dispatcher asks `claim.begin()` before the function starts and `claim.answer()` before it sends the reply (with
+/// `head.token`, on `from` and `stream`); if one says no, it skips that. In every case it ends with exactly one
+/// [`Switch::finished`](crate::Switch::finished), after dropping `running`.
+#[derive(Debug)]
+pub struct Invocation {
+    /// Names the call in `finished`.
+    pub key: InboundKey,
+    /// The driver's number for the function.
+    pub function: u64,
+    /// Connection of the caller.
+    pub from: ConnectionId,
+    /// The call's stream there.
+    pub stream: StreamId,
+    /// The right to begin and to answer.
+    pub claim: Claim,
+    /// The function's slot, taken until this is dropped.
+    pub running: Running,
+    /// Metadata as it arrived.
+    pub head: CallHead,
+    /// The arguments.
+    pub value: Payload,
+    /// When the switch answers instead and takes the call back.
+    pub deadline: Time,
+}
+
+/// A call that a connection did not take: no byte of it left, and the switch gets it back.
+#[derive(Debug)]
+pub struct NotSent {
+    /// Why.
+    pub why: SendFailure,
+    /// As in the `Forward`.
+    pub head: CallHead,
+    /// As in the `Forward`.
+    pub value: Payload,
+}

@@ -1,0 +1,297 @@
+//! Calls of clients that another node runs: sent on once, answered by relaying its answer untouched.
+
+use mpreg_types::{ConnectionId, ErrorBody, ErrorCode, Executed, Payload, ReplyHead, StreamId, Time};
+
+use crate::inbound::{Cargo, Place, Relay, Then};
+use crate::key::{Index, SWITCH_BRIDGE};
+use crate::links::Fifo;
+use crate::switch::{Step, deadline_body, overloaded_body};
+use crate::{InboundKey, NotSent, Output, Peer, SendFailure, Switch};
+
+/// Calls that wait for credit on one connection.
+#[derive(Debug, Default)]
+pub(crate) struct CreditLine {
+    pub(crate) line: Fifo,
+    /// The first of them is out as a `Forward`: the next one goes when that was taken.
+    pub(crate) trying: bool,
+}
+
+impl Switch {
+    /// The outcome of a [`Output::Forward`].
+    pub fn forwarded(
+        &mut self,
+        relay: InboundKey,
+        outcome: Result<StreamId, NotSent>,
+        now: Time,
+        out: &mut Vec<Output>,
+    ) {
+        let index = relay.0;
+        let step = &mut Step { now, out };
+        let place = self
+            .calls
+            .get_mut(index)
+            .map(|call| std::mem::replace(&mut call.place, Place::Arriving { wait_until: None }));
+        let Some(Place::Forwarding { relay, then }) = place else {
+            if let (Some(place), Some(call)) = (place, self.calls.get_mut(index)) {
+                call.place = place;
+            }
+            self.counters.late += 1;
+            return;
+        };
+        let to = relay.to;
+        match outcome {
+            Ok(stream) => {
+                self.counters.forwarded += 1;
+                self.sent_on(index, relay, then, stream, step);
+                self.try_next(to, step);
+            }
+            Err(NotSent { why, mut head, value }) => {
+                head.forwards = head.forwards.saturating_sub(1);
+                let full = matches!(why, SendFailure::NoCredit | SendFailure::TooManyPending);
+                self.not_taken(index, relay, then, why, Cargo { head, value }, step);
+                match self.no_credit.get_mut(&to) {
+                    Some(line) if full => line.trying = false,
+                    _ => self.try_next(to, step),
+                }
+            }
+        }
+    }
+
+    /// A reply came for a relayed call. One that belongs to no relay (any more) is dropped and counted.
+    pub fn reply(
+        &mut self,
+        on: ConnectionId,
+        stream: StreamId,
+        mut head: ReplyHead,
+        value: Payload,
+        now: Time,
+        out: &mut Vec<Output>,
+    ) {
+        let index = Index::of_token(head.token);
+        match self.calls.get(index).map(|call| &call.place) {
+            Some(Place::Relayed { relay, stream: sent, .. }) if (relay.to, *sent) == (on, stream) => {}
+            _ => {
+                self.counters.late += 1;
+                return;
+            }
+        }
+        let Some(call) = self.forget(index) else { return };
+        let Place::Relayed { relay, started, .. } = &call.place else { return };
+        self.relay_ended(on);
+        relay.peer.circuit().succeeded();
+        if let Some(load) = head.load {
+            relay.peer.report_load(load, now);
+        }
+        head.token = call.token;
+        if !head.ok {
+            // The client has no catalog: it learns here who failed, and whether another attempt may follow.
+            let extras = head.extras.get_or_insert_default();
+            extras.node.get_or_insert(relay.peer.node());
+            extras.idempotent = relay.idempotent;
+            if *started {
+                head.executed = Executed::Yes;
+            }
+        }
+        out.push(Output::Reply { to: call.from, stream: call.stream, head, value });
+    }
+
+    /// A callee reports the start of relayed calls, by the tokens that their frames carried.
+    pub fn started(&mut self, on: ConnectionId, tokens: &[u64], now: Time, out: &mut Vec<Output>) {
+        for token in tokens {
+            let Some(call) = self.calls.get_mut(Index::of_token(*token)) else {
+                self.counters.late += 1;
+                continue;
+            };
+            match &mut call.place {
+                Place::Relayed { relay, started, .. } if relay.to == on => {
+                    if !std::mem::replace(started, true) {
+                        self.reports.push((call.from, call.token));
+                    }
+                }
+                _ => self.counters.late += 1,
+            }
+        }
+        self.send_reports(&mut Step { now, out });
+    }
+
+    /// A connection has credit (or places for calls) again.
+    pub fn writable(&mut self, on: ConnectionId, now: Time, out: &mut Vec<Output>) {
+        if self.no_credit.get(&on).is_some_and(|line| !line.trying) {
+            self.try_next(on, &mut Step { now, out });
+        }
+    }
+
+    /// Sends a call on, or lets it stand in the line for credit.
+    pub(crate) fn forward(&mut self, index: Index, relay: Relay, cargo: Cargo, step: &mut Step<'_>) {
+        if cargo.head.forwards >= self.config.forwards_max {
+            let text = format!(
+                "the call was forwarded {} times inside the cluster and still is not where it belongs",
+                cargo.head.forwards
+            );
+            return self.refuse(index, ErrorBody::new(ErrorCode::RouteLoop, text), step);
+        }
+        let to = relay.to;
+        if !self.no_credit.is_empty() && self.no_credit.contains_key(&to) {
+            // Who came earlier goes earlier.
+            return self.park(index, relay, cargo, false, step);
+        }
+        if self.calls.get(index).is_some_and(|call| call.deadline <= step.now) {
+            return self.refuse(index, deadline_body("before the call was sent on"), step);
+        }
+        self.emit_forward(index, relay, cargo, step);
+    }
+
+    fn emit_forward(&mut self, index: Index, relay: Relay, cargo: Cargo, step: &mut Step<'_>) {
+        let Some(call) = self.calls.get_mut(index) else { return };
+        let Cargo { mut head, value } = cargo;
+        if let Some(Peer::Client { name, .. }) = self.peers.get(&call.from).map(|link| &link.peer) {
+            head.extras.get_or_insert_default().client = Some(name.clone());
+        }
+        head.forwards += 1;
+        head.token = index.token(SWITCH_BRIDGE);
+        head.remaining = call.deadline.since(step.now);
+        let to = relay.to;
+        call.place = Place::Forwarding { relay, then: Then::Relay };
+        call.waiting = None;
+        self.wheel.arm(index.slot, call.deadline);
+        step.out.push(Output::Forward { relay: InboundKey(index), to, head, value });
+    }
+
+    fn sent_on(&mut self, index: Index, relay: Relay, then: Then, stream: StreamId, step: &mut Step<'_>) {
+        let to = relay.to;
+        if then == Then::Drop {
+            step.out.push(Output::CancelRemote { to, stream });
+            self.forget(index);
+            return;
+        }
+        let Some(link) = self.peers.get_mut(&to) else {
+            // Lost between the write and this word of it.
+            return self.peer_lost(index, &relay, Executed::Unknown, step);
+        };
+        if !link.relays.add(stream, index) {
+            self.counters.duplicates += 1;
+        }
+        let Some(call) = self.calls.get_mut(index) else { return };
+        call.place = Place::Relayed { relay, stream, started: false, cancelled: false };
+        if then == Then::Cancel {
+            self.cancel_relay(index, step);
+        }
+    }
+
+    fn not_taken(
+        &mut self,
+        index: Index,
+        relay: Relay,
+        then: Then,
+        why: SendFailure,
+        cargo: Cargo,
+        step: &mut Step<'_>,
+    ) {
+        let node = Some(relay.peer.node());
+        match (then, why) {
+            (Then::Drop, _) => {
+                self.forget(index);
+            }
+            (Then::Cancel, _) => {
+                let body = ErrorBody::new(ErrorCode::CancelledByPeer, "cancelled before it was sent on");
+                self.end(index, Executed::No, &body, node, step);
+            }
+            (Then::Relay, SendFailure::NoCredit | SendFailure::TooManyPending) => {
+                self.park(index, relay, cargo, true, step);
+            }
+            (Then::Relay, SendFailure::Closed) => {
+                relay.peer.circuit().failed(step.now);
+                let text = "the connection to the chosen node was lost before the call was sent";
+                self.refuse_for(index, ErrorBody::new(ErrorCode::ConnectionLost, text), node, step);
+            }
+            (Then::Relay, SendFailure::TooLarge) => {
+                let text = format!(
+                    "the arguments have {} bytes, more than the chosen node accepts (max_value_bytes)",
+                    cargo.head.value_bytes
+                );
+                self.refuse_for(index, ErrorBody::new(ErrorCode::TooLarge, text), node, step);
+            }
+        }
+    }
+
+    /// Into the line for credit: at its end, or where it came from.
+    fn park(&mut self, index: Index, relay: Relay, cargo: Cargo, first: bool, step: &mut Step<'_>) {
+        if !self.reserve_wait(index, &cargo) {
+            return self.refuse(index, overloaded_body(), step);
+        }
+        let Some(call) = self.calls.get_mut(index) else { return };
+        self.wheel.arm(index.slot, call.deadline);
+        let line = self.no_credit.entry(relay.to).or_default();
+        if first {
+            line.line.push_front(index.slot, &mut self.links);
+        } else {
+            line.line.push_back(index.slot, &mut self.links);
+        }
+        call.place = Place::Parked(relay);
+        call.cargo = Some(cargo);
+    }
+
+    /// Tries the first call of a line again; the next one follows when it was taken.
+    fn try_next(&mut self, on: ConnectionId, step: &mut Step<'_>) {
+        while let Some(line) = self.no_credit.get_mut(&on) {
+            line.trying = false;
+            let Some(slot) = line.line.pop_front(&mut self.links) else {
+                self.no_credit.remove(&on);
+                return;
+            };
+            line.trying = true;
+            let Some(index) = self.calls.index_of(slot) else { continue };
+            let Some(call) = self.calls.get_mut(index) else { continue };
+            if call.deadline <= step.now {
+                self.refuse(
+                    index,
+                    deadline_body("while the connection to the chosen node had no credit"),
+                    step,
+                );
+                continue;
+            }
+            let place = std::mem::replace(&mut call.place, Place::Arriving { wait_until: None });
+            if let (Place::Parked(relay), Some(cargo)) = (place, call.cargo.take()) {
+                return self.emit_forward(index, relay, cargo, step);
+            }
+        }
+    }
+
+    /// The peer that had a call is gone: its caller learns what is known.
+    pub(crate) fn peer_lost(&mut self, index: Index, relay: &Relay, executed: Executed, step: &mut Step<'_>) {
+        let Some(call) = self.forget(index) else { return };
+        let text = match executed {
+            Executed::No => "the connection to the chosen node was lost before the call was sent",
+            Executed::Yes => "the connection to the node that ran the call was lost",
+            Executed::Unknown => {
+                "the connection to the chosen node was lost after the call was sent, so nobody knows whether it was \
+                 executed; functions declared idempotent=True are tried again"
+            }
+        };
+        let body = ErrorBody::new(ErrorCode::ConnectionLost, text);
+        let node = Some(relay.peer.node());
+        self.answer(call.from, call.stream, call.token, executed, &body, node, step);
+        if let Some(Output::Reply { head, .. }) = step.out.last_mut() {
+            head.extras.get_or_insert_default().idempotent = relay.idempotent;
+        }
+    }
+
+    /// Tells the callee that nobody waits, and waits a little for its word.
+    pub(crate) fn cancel_relay(&mut self, index: Index, step: &mut Step<'_>) {
+        let Some(call) = self.calls.get_mut(index) else { return };
+        if let Place::Relayed { relay, stream, cancelled, .. } = &mut call.place
+            && !std::mem::replace(cancelled, true)
+        {
+            step.out.push(Output::CancelRemote { to: relay.to, stream: *stream });
+            self.wheel.arm(index.slot, step.now + self.config.verdict_max);
+        }
+    }
+
+    /// One relay over `on` has ended.
+    pub(crate) fn relay_ended(&mut self, on: ConnectionId) {
+        if let Some(link) = self.peers.get_mut(&on) {
+            let calls = &self.calls;
+            link.relays.ended(|index| calls.get(index).is_some());
+        }
+    }
+}

@@ -1,0 +1,386 @@
+//! What arrives at a node: admission to the own functions, relay to others, and the answers.
+//!
+//! Invariants: every call is answered exactly once while its connection lives, by the switch, by the dispatcher (the
+//! [`Claim`](crate::Claim) decides which) or by relaying another's answer; a call is forwarded once; nothing starts
+//! after its deadline; every connection that is lost cancels what runs for it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use mpreg_routing::{Context, NoCandidate, Snapshot};
+use mpreg_types::{
+    CallHead, ConnectionId, ErrorBody, ErrorCode, Executed, FunctionId, FunctionVersion, Incarnation, NodeId,
+    Payload, PreparedTarget, ReplyExtras, ReplyHead, Scope, Selector, StreamId, Target, Time,
+};
+
+use crate::claim::Claims;
+use crate::inbound::{Cargo, Inbound, Place, Relay};
+use crate::key::Index;
+use crate::links::{Fifo, Links};
+use crate::peer_link::PeerLink;
+use crate::relay::CreditLine;
+use crate::rng::Rng;
+use crate::slab::Slab;
+use crate::wheel::Wheel;
+use crate::workload::Workload;
+use crate::{Output, Peer, SwitchConfig, SwitchCounters, encode_error};
+
+/// One node's switch, owned by its I/O thread.
+#[derive(Debug)]
+pub struct Switch {
+    pub(crate) config: SwitchConfig,
+    pub(crate) me: NodeId,
+    incarnation: Incarnation,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) workload: Arc<Workload>,
+    pub(crate) claims: Arc<Claims>,
+    pub(crate) calls: Slab<Inbound>,
+    pub(crate) wheel: Wheel,
+    pub(crate) links: Links,
+    pub(crate) peers: BTreeMap<ConnectionId, PeerLink>,
+    pub(crate) no_candidate: Fifo,
+    /// Lines of calls without a slot, by function; a function without one has no entry.
+    pub(crate) no_slot: BTreeMap<u64, Fifo>,
+    /// Function whose line was looked at last, when there are more than can be looked at each time.
+    pub(crate) filled_last: u64,
+    /// Lines of calls without credit; a connection without one has no entry.
+    pub(crate) no_credit: BTreeMap<ConnectionId, CreditLine>,
+    /// When to look for free slots again, while a call waits for one.
+    pub(crate) poll_at: Option<Time>,
+    /// Start reports of this input, by the callers' connections and tokens.
+    pub(crate) reports: Vec<(ConnectionId, u64)>,
+    draining: bool,
+    pub(crate) starting: bool,
+    rng: Rng,
+    pub(crate) counters: SwitchCounters,
+}
+
+/// What one input of a switch works with.
+pub(crate) struct Step<'a> {
+    pub(crate) now: Time,
+    pub(crate) out: &'a mut Vec<Output>,
+}
+
+impl Switch {
+    /// Without connections. `snapshot` is the own node's newest; `workload` is shared with its call tables; `seed`
+    /// breaks ties.
+    pub fn new(config: SwitchConfig, snapshot: Arc<Snapshot>, workload: Arc<Workload>, seed: u64) -> Self {
+        let calls = Slab::new(config.inbound_max);
+        Self {
+            config,
+            me: snapshot.own().node(),
+            incarnation: snapshot.own().incarnation(),
+            snapshot,
+            workload,
+            claims: Claims::new(calls.max()),
+            calls,
+            wheel: Wheel::new(),
+            links: Links::default(),
+            peers: BTreeMap::new(),
+            no_candidate: Fifo::default(),
+            no_slot: BTreeMap::new(),
+            filled_last: 0,
+            no_credit: BTreeMap::new(),
+            poll_at: None,
+            reports: Vec::new(),
+            draining: false,
+            starting: false,
+            rng: Rng::new(seed),
+            counters: SwitchCounters::default(),
+        }
+    }
+
+    /// A connection stands. Calls over it before that are dropped and counted.
+    pub fn connected(&mut self, on: ConnectionId, peer: Peer) {
+        self.peers.insert(on, PeerLink::new(peer));
+    }
+
+    /// From now on the own functions take no new call; calls for other nodes are still sent on.
+    pub fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// While the node is starting, calls wait for a candidate as long as they may.
+    pub fn set_starting(&mut self, starting: bool) {
+        self.starting = starting;
+    }
+
+    /// A call arrived, whole.
+    pub fn call(
+        &mut self,
+        from: ConnectionId,
+        stream: StreamId,
+        mut head: CallHead,
+        value: Payload,
+        now: Time,
+        out: &mut Vec<Output>,
+    ) {
+        self.counters.calls += 1;
+        let step = &mut Step { now, out };
+        let Some(link) = self.peers.get_mut(&from) else {
+            self.counters.strays += 1;
+            return;
+        };
+        let deadline = now + head.remaining.min(self.config.deadline_max);
+        let token = head.token;
+        let make = |_| Inbound {
+            from,
+            stream,
+            token,
+            deadline,
+            cargo: None,
+            waiting: None,
+            place: Place::Arriving { wait_until: None },
+        };
+        let Some(index) = self.calls.insert_with(make) else {
+            let text = "the node holds as many calls as it may (inbound_max); try again later";
+            let body = ErrorBody::new(ErrorCode::Overloaded, text);
+            return self.answer(from, stream, token, Executed::No, &body, Some(self.me), step);
+        };
+        if !link.calls.add(stream, index) {
+            self.counters.duplicates += 1;
+            self.calls.remove(index);
+            return;
+        }
+        if let (Peer::Client { name, .. }, Some(extras)) = (&link.peer, &mut head.extras) {
+            // A client speaks for itself only.
+            extras.client = Some(name.clone());
+            extras.path.clear();
+            extras.pinned_exit = None;
+        }
+        if deadline <= now {
+            return self.refuse(index, deadline_body("before the call arrived"), step);
+        }
+        self.place(index, Cargo { head, value }, step);
+    }
+
+    /// Another snapshot was published: calls without a candidate look again. To be told before the frames that were
+    /// read after it.
+    pub fn snapshot_changed(&mut self, snapshot: Arc<Snapshot>, now: Time, out: &mut Vec<Output>) {
+        self.snapshot = snapshot;
+        let mut step = Step { now, out };
+        for _ in 0..self.no_candidate.len() {
+            let Some(slot) = self.no_candidate.pop_front(&mut self.links) else { break };
+            self.place_again(slot, &mut step);
+        }
+    }
+
+    /// Calls held: running, waiting, relayed, and those that a dispatcher still works on.
+    pub fn len(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// True if none is.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What happened so far.
+    pub fn counters(&self) -> SwitchCounters {
+        self.counters
+    }
+
+    /// Looks for the place of a call: an own function, another node, or a line.
+    pub(crate) fn place(&mut self, index: Index, cargo: Cargo, step: &mut Step<'_>) {
+        let wanted = cargo.head.target.clone();
+        match &wanted.target {
+            Target::Direct { node, incarnation, function, version } if *node == self.me => {
+                self.place_here(index, *incarnation, function, version, cargo, step);
+            }
+            Target::Direct { node, incarnation, .. } => {
+                self.place_at(index, *node, *incarnation, &wanted, cargo, step);
+            }
+            Target::Select(selector) => self.select(index, selector, &wanted, cargo, step),
+        }
+    }
+
+    /// A call that names this node.
+    fn place_here(
+        &mut self,
+        index: Index,
+        incarnation: Incarnation,
+        function: &FunctionId,
+        version: &FunctionVersion,
+        cargo: Cargo,
+        step: &mut Step<'_>,
+    ) {
+        if incarnation != self.incarnation {
+            let text = "the node was restarted since it was chosen; the call goes to another one, or to its new start";
+            return self.refuse(index, ErrorBody::new(ErrorCode::WrongIncarnation, text), step);
+        }
+        let found = self.snapshot.own_function(function, version).filter(|own| own.scope != Scope::Local);
+        match found.cloned() {
+            Some(candidate) => self.admit(index, candidate, cargo, step),
+            None => {
+                let text =
+                    format!("the node no longer offers {function} {version}; see mpreg.explain for who does");
+                self.refuse(index, ErrorBody::new(ErrorCode::FunctionNotFound, text), step);
+            }
+        }
+    }
+
+    /// A client's call that names another node.
+    fn place_at(
+        &mut self,
+        index: Index,
+        node: NodeId,
+        incarnation: Incarnation,
+        wanted: &Arc<PreparedTarget>,
+        cargo: Cargo,
+        step: &mut Step<'_>,
+    ) {
+        let peer = self.snapshot.peer(node).filter(|peer| peer.incarnation() == incarnation).cloned();
+        match peer.map(|peer| (peer.connection(), peer)) {
+            Some((Some(to), peer)) => {
+                let relay = Relay::new(to, peer, false, wanted.clone());
+                self.forward(index, relay, cargo, step);
+            }
+            Some((None, _)) => {
+                let text = "the node that the call names cannot be reached from its entry node";
+                self.refuse_for(index, ErrorBody::new(ErrorCode::NoRoute, text), Some(node), step);
+            }
+            None => {
+                let text = "the node that the call names has left or was restarted";
+                self.refuse_for(index, ErrorBody::new(ErrorCode::WrongIncarnation, text), Some(node), step);
+            }
+        }
+    }
+
+    /// A client's call for which this node chooses.
+    fn select(
+        &mut self,
+        index: Index,
+        selector: &Selector,
+        wanted: &Arc<PreparedTarget>,
+        mut cargo: Cargo,
+        step: &mut Step<'_>,
+    ) {
+        let context = Context { own_call: false, now: step.now, random: self.rng.next() };
+        match self.snapshot.select(selector, &context) {
+            Err(none) => self.nobody(index, none, selector, &context, cargo, step),
+            Ok(choice) if choice.candidate.local.is_some() => {
+                self.admit(index, choice.candidate, cargo, step)
+            }
+            Ok(choice) => {
+                let Some(to) = choice.connection else {
+                    let text = "the connection to the chosen node was lost before the call was sent";
+                    let body = ErrorBody::new(ErrorCode::ConnectionLost, text);
+                    return self.refuse_for(index, body, Some(choice.candidate.node()), step);
+                };
+                let candidate = choice.candidate;
+                cargo.head.target = candidate.direct().clone();
+                let relay = Relay::new(to, candidate.peer.clone(), candidate.idempotent, wanted.clone());
+                self.forward(index, relay, cargo, step);
+            }
+        }
+    }
+
+    fn nobody(
+        &mut self,
+        index: Index,
+        none: NoCandidate,
+        selector: &Selector,
+        context: &Context,
+        cargo: Cargo,
+        step: &mut Step<'_>,
+    ) {
+        let Some(call) = self.calls.get_mut(index) else { return };
+        let until = match call.place {
+            Place::Arriving { wait_until: Some(until) } => until,
+            _ => (step.now + selector.wait).min(call.deadline),
+        };
+        let waits = step.now < until || (self.starting && step.now < call.deadline);
+        if !waits || !none.may_change() {
+            // Nobody in particular: so the caller knows that another attempt is of no use.
+            let body = none.describe(&self.snapshot, selector, context);
+            return self.refuse_for(index, body, None, step);
+        }
+        if !self.reserve_wait(index, &cargo) {
+            return self.refuse(index, overloaded_body(), step);
+        }
+        self.await_candidate(index, until, cargo, step.now);
+    }
+
+    /// Room among the waiting calls, if the call has none yet.
+    pub(crate) fn reserve_wait(&mut self, index: Index, cargo: &Cargo) -> bool {
+        let Some(call) = self.calls.get_mut(index) else { return false };
+        if call.waiting.is_none() {
+            call.waiting = self.workload.try_wait(cargo.value.len() as u64);
+        }
+        call.waiting.is_some()
+    }
+
+    /// Answers a call that this node did not start.
+    pub(crate) fn refuse(&mut self, index: Index, body: ErrorBody, step: &mut Step<'_>) {
+        self.refuse_for(index, body, Some(self.me), step);
+    }
+
+    /// Answers a call that was not started, in the name of `node`.
+    pub(crate) fn refuse_for(
+        &mut self,
+        index: Index,
+        body: ErrorBody,
+        node: Option<NodeId>,
+        step: &mut Step<'_>,
+    ) {
+        self.counters.refused += 1;
+        self.end(index, Executed::No, &body, node, step);
+    }
+
+    /// Answers a call with an error, and forgets it.
+    pub(crate) fn end(
+        &mut self,
+        index: Index,
+        executed: Executed,
+        body: &ErrorBody,
+        node: Option<NodeId>,
+        step: &mut Step<'_>,
+    ) {
+        let Some(call) = self.forget(index) else { return };
+        self.answer(call.from, call.stream, call.token, executed, body, node, step);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "three say which call, three what is known of it")]
+    pub(crate) fn answer(
+        &self,
+        to: ConnectionId,
+        stream: StreamId,
+        token: u64,
+        executed: Executed,
+        body: &ErrorBody,
+        node: Option<NodeId>,
+        step: &mut Step<'_>,
+    ) {
+        let value = encode_error(body);
+        let mut head = ReplyHead::error(token, executed, value.len() as u64);
+        head.load = Some(self.workload.load());
+        head.extras = node.map(|node| Box::new(ReplyExtras { node: Some(node), ..ReplyExtras::default() }));
+        step.out.push(Output::Reply { to, stream, head, value });
+    }
+
+    /// Frees the place of a call, which is in no line any more.
+    pub(crate) fn forget(&mut self, index: Index) -> Option<Inbound> {
+        self.wheel.disarm(index.slot);
+        let call = self.calls.remove(index)?;
+        if let Some(link) = self.peers.get_mut(&call.from) {
+            let calls = &self.calls;
+            link.calls.ended(|index| calls.get(index).is_some());
+        }
+        Some(call)
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining
+    }
+}
+
+pub(crate) fn deadline_body(stage: &str) -> ErrorBody {
+    let text = format!("the deadline passed {stage}; give the call more time with remote(timeout=...)");
+    ErrorBody::new(ErrorCode::DeadlineExceeded, text)
+}
+
+pub(crate) fn overloaded_body() -> ErrorBody {
+    let text = "the node runs and keeps waiting as many calls as it may; call more slowly, add nodes, or raise \
+                concurrency, threads or waiting in its Config";
+    ErrorBody::new(ErrorCode::Overloaded, text)
+}
