@@ -1,4 +1,5 @@
 //! The extension module `_mpreg`.
+mod codec;
 mod names;
 mod targets;
 
@@ -10,5 +11,6 @@ fn _mpreg(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     names::add_to(module)?;
     targets::add_to(module)?;
+    codec::module::add_to(module)?;
     Ok(())
 }
