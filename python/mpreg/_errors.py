@@ -40,7 +40,9 @@ Executed = Literal["no", "yes", "unknown"]
 
 _NOTHING: Final[Mapping[str, Any]] = {}
 # As in Rust (`ErrorCode::is_retryable`): another candidate may do better.
-_RETRYABLE: Final = frozenset({"connection_lost", "overloaded", "rate_limited", "draining", "wrong_incarnation", "no_route"})
+_RETRYABLE: Final = frozenset(
+    {"connection_lost", "overloaded", "rate_limited", "draining", "wrong_incarnation", "no_route"}
+)
 
 
 class MpregError(Exception):
@@ -296,8 +298,9 @@ def describe_exception(error: BaseException, declared: Sequence[type[BaseExcepti
 
 
 def _make_remote(code: str, message: str, fields: dict[str, Any]) -> RemoteError:
-    data = fields.pop("data", None) or {}
-    declared, raises = fields.pop("declared", ()), fields.pop("raises", ())
+    data: dict[str, Any] = fields.pop("data", None) or {}
+    declared: tuple[type[BaseException], ...] = fields.pop("declared", ())
+    raises: list[str] = fields.pop("raises", [])
     base: type[BaseException] | None = _BUILTIN_BASES.get(fields.pop("base", None) or "")
     if code == "bad_arguments":
         base = TypeError

@@ -1,0 +1,130 @@
+"""mpreg: call any Python function anywhere in your fleet.
+
+Every name is loaded at its first use (PEP 562), so importing mpreg costs next to nothing and starts nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from mpreg._caller import Caller, Remote
+    from mpreg._client import Client, connect
+    from mpreg._config import Config
+    from mpreg._context import Context, detached
+    from mpreg._errors import (
+        AuthError,
+        CacheError,
+        CallError,
+        CancelledByPeerError,
+        ConfigError,
+        ConnectionLostError,
+        ConsensusError,
+        DeadlineExceededError,
+        DecodeError,
+        EncodeError,
+        FunctionNotFoundError,
+        GraphError,
+        HopBudgetExhaustedError,
+        MpregError,
+        NoRouteError,
+        OverloadedError,
+        PayloadError,
+        PermissionDeniedError,
+        QueueError,
+        RemoteError,
+        RouteLoopError,
+        TooLargeError,
+    )
+    from mpreg._functions import Functions
+    from mpreg._logging import LogContext
+    from mpreg._map import Map, SyncMap
+    from mpreg._mpreg import Call, __version__
+    from mpreg._node import Node
+    from mpreg._outcome import Outcome
+    from mpreg._sync import SyncCaller, SyncClient, SyncRemote
+    from mpreg._views import Candidate, Change, Explanation, FunctionDescription, FunctionEntry, Member
+    from mpreg._watch import SyncWatch, Watch
+
+__all__ = [
+    "AuthError",
+    "CacheError",
+    "Call",
+    "CallError",
+    "Caller",
+    "CancelledByPeerError",
+    "Candidate",
+    "Change",
+    "Client",
+    "Config",
+    "ConfigError",
+    "ConnectionLostError",
+    "ConsensusError",
+    "Context",
+    "DeadlineExceededError",
+    "DecodeError",
+    "EncodeError",
+    "Explanation",
+    "FunctionDescription",
+    "FunctionEntry",
+    "FunctionNotFoundError",
+    "Functions",
+    "GraphError",
+    "HopBudgetExhaustedError",
+    "LogContext",
+    "Map",
+    "Member",
+    "MpregError",
+    "NoRouteError",
+    "Node",
+    "Outcome",
+    "OverloadedError",
+    "PayloadError",
+    "PermissionDeniedError",
+    "QueueError",
+    "Remote",
+    "RemoteError",
+    "RouteLoopError",
+    "SyncCaller",
+    "SyncClient",
+    "SyncMap",
+    "SyncRemote",
+    "SyncWatch",
+    "TooLargeError",
+    "Watch",
+    "__version__",
+    "connect",
+    "detached",
+]
+
+# Where each name lives; all other names are errors of `_errors`.
+_HOMES: Final = {
+    "_caller": ("Caller", "Remote"),
+    "_client": ("Client", "connect"),
+    "_config": ("Config",),
+    "_context": ("Context", "detached"),
+    "_functions": ("Functions",),
+    "_logging": ("LogContext",),
+    "_map": ("Map", "SyncMap"),
+    "_mpreg": ("Call", "__version__"),
+    "_node": ("Node",),
+    "_outcome": ("Outcome",),
+    "_sync": ("SyncCaller", "SyncClient", "SyncRemote"),
+    "_views": ("Candidate", "Change", "Explanation", "FunctionDescription", "FunctionEntry", "Member"),
+    "_watch": ("SyncWatch", "Watch"),
+}
+_HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'mpreg' has no attribute {name!r}")
+    import importlib
+
+    module = importlib.import_module(f"mpreg.{_HOME_OF.get(name, '_errors')}")
+    value = globals()[name] = getattr(module, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,234 @@
+"""The calling surface that `Node` and `Client` share.
+
+Invariant: `call` is the extension's own method; nothing of Python stands between it and the encoder. The overloads
+here exist for type checkers only. Their order matters: with arguments at hand the plain function comes first, because
+a parameter typed `object` accepts a `Context` too; without arguments (`remote`) it comes last.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar, overload
+
+from mpreg import _looks as looks
+from mpreg._map import CONCURRENCY, Map
+from mpreg._native import native
+from mpreg._remote import NOT_GIVEN, Remote, RemoteOptions, SelectionOptions, prepare
+from mpreg._watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping
+    from typing import Unpack
+
+    from typing_extensions import TypeForm
+
+    from mpreg._context import Context
+    from mpreg._map import Errors
+    from mpreg._mpreg import Call
+    from mpreg._outcome import Outcome
+    from mpreg._views import Explanation, FunctionDescription, FunctionEntry, Member
+
+__all__ = ["Caller", "Remote"]
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_T = TypeVar("_T")
+
+
+class _NotContext:
+    """For type checkers: only parameters typed `object`, `Any` or by a type variable accept it."""
+
+
+class Caller(native.CallerCore):
+    """Calls functions of the mesh and looks at it. Use `mpreg.Node` or `mpreg.connect()`."""
+
+    _timeout: float = 30.0
+
+    if TYPE_CHECKING:
+
+        @overload
+        def call(
+            self, fn: Callable[_P, Coroutine[Any, Any, _R]], /, *args: _P.args, **kwargs: _P.kwargs
+        ) -> Call[_R]: ...
+        @overload
+        def call(
+            self,
+            fn: Callable[Concatenate[Context, _P], Coroutine[Any, Any, _R]],
+            /,
+            *args: _P.args,
+            **kwargs: _P.kwargs,
+        ) -> Call[_R]: ...
+        @overload
+        def call(self, fn: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs) -> Call[_R]: ...
+        @overload
+        def call(
+            self, fn: Callable[Concatenate[Context, _P], _R], /, *args: _P.args, **kwargs: _P.kwargs
+        ) -> Call[_R]: ...
+        @overload
+        def call(self, fn: str, /, *args: Any, **kwargs: Any) -> Call[Any]: ...
+        def call(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+            """Calls a function by its object (typed) or its name, with its own arguments. Options stand in `remote`."""
+            ...
+
+    @overload
+    def remote(
+        self,
+        fn: Callable[Concatenate[_NotContext, _P], Coroutine[Any, Any, _R]],
+        /,
+        **options: Unpack[RemoteOptions],
+    ) -> Remote[Concatenate[Any, _P], _R]: ...
+    @overload
+    def remote(
+        self, fn: Callable[Concatenate[Context, _P], Coroutine[Any, Any, _R]], /, **options: Unpack[RemoteOptions]
+    ) -> Remote[_P, _R]: ...
+    @overload
+    def remote(
+        self, fn: Callable[_P, Coroutine[Any, Any, _R]], /, **options: Unpack[RemoteOptions]
+    ) -> Remote[_P, _R]: ...
+    @overload
+    def remote(
+        self, fn: Callable[Concatenate[_NotContext, _P], _R], /, **options: Unpack[RemoteOptions]
+    ) -> Remote[Concatenate[Any, _P], _R]: ...
+    @overload
+    def remote(
+        self, fn: Callable[Concatenate[Context, _P], _R], /, **options: Unpack[RemoteOptions]
+    ) -> Remote[_P, _R]: ...
+    @overload
+    def remote(self, fn: Callable[_P, _R], /, **options: Unpack[RemoteOptions]) -> Remote[_P, _R]: ...
+    @overload
+    def remote(self, fn: str, /, *, returns: TypeForm[_T], **options: Unpack[RemoteOptions]) -> Remote[..., _T]: ...
+    @overload
+    def remote(self, fn: str, /, **options: Unpack[RemoteOptions]) -> Remote[..., Any]: ...
+    def remote(self, fn: Any, /, *, returns: Any = NOT_GIVEN, **options: Any) -> Any:
+        """A handle for a function, by object (typed) or name, with options for all its calls.
+
+        - `resources`: the callee must have them all; `version`: a constraint like ">=1.2,<2"; `cluster`: one, or "*".
+        - `timeout`: seconds for the whole call; `retries`: further attempts; `wait`: seconds for a candidate to appear.
+        - `max_hops`: borders it may cross; `sticky`: calls with one value go to one candidate.
+        - `metadata`: travels with the call to `ctx.metadata`; `returns`: the result's type, for calls by name.
+        """
+        return prepare(Remote[Any, Any], self, fn, options, returns)
+
+    @overload
+    def map(
+        self, fn: Callable[[_T], Coroutine[Any, Any, _R]], items: Iterable[_T] | AsyncIterable[_T], /, *,
+        concurrency: int = ..., ordered: bool = ..., errors: Literal["raise"] = ..., kwargs: Mapping[str, Any] = ...,
+    ) -> Map[_R]: ...  # fmt: skip
+    @overload
+    def map(
+        self, fn: Callable[[Context, _T], Coroutine[Any, Any, _R]], items: Iterable[_T] | AsyncIterable[_T], /, *,
+        concurrency: int = ..., ordered: bool = ..., errors: Literal["raise"] = ..., kwargs: Mapping[str, Any] = ...,
+    ) -> Map[_R]: ...  # fmt: skip
+    @overload
+    def map(
+        self, fn: Remote[..., _R], items: Iterable[Any] | AsyncIterable[Any], /, *,
+        concurrency: int = ..., ordered: bool = ..., errors: Literal["raise"] = ..., kwargs: Mapping[str, Any] = ...,
+    ) -> Map[_R]: ...  # fmt: skip
+    @overload
+    def map(
+        self, fn: Callable[[_T], _R], items: Iterable[_T] | AsyncIterable[_T], /, *,
+        concurrency: int = ..., ordered: bool = ..., errors: Literal["raise"] = ..., kwargs: Mapping[str, Any] = ...,
+    ) -> Map[_R]: ...  # fmt: skip
+    @overload
+    def map(
+        self, fn: Callable[[Context, _T], _R], items: Iterable[_T] | AsyncIterable[_T], /, *,
+        concurrency: int = ..., ordered: bool = ..., errors: Literal["raise"] = ..., kwargs: Mapping[str, Any] = ...,
+    ) -> Map[_R]: ...  # fmt: skip
+    @overload
+    def map(
+        self, fn: str, items: Iterable[Any] | AsyncIterable[Any], /, *,
+        concurrency: int = ..., ordered: bool = ..., errors: Literal["raise"] = ..., kwargs: Mapping[str, Any] = ...,
+    ) -> Map[Any]: ...  # fmt: skip
+    @overload
+    def map(
+        self, fn: Callable[[_T], Coroutine[Any, Any, _R]], items: Iterable[_T] | AsyncIterable[_T], /, *,
+        concurrency: int = ..., ordered: bool = ..., errors: Literal["yield"], kwargs: Mapping[str, Any] = ...,
+    ) -> Map[Outcome[_R]]: ...  # fmt: skip
+    @overload
+    def map(
+        self, fn: Callable[[Context, _T], Coroutine[Any, Any, _R]], items: Iterable[_T] | AsyncIterable[_T], /, *,
+        concurrency: int = ..., ordered: bool = ..., errors: Literal["yield"], kwargs: Mapping[str, Any] = ...,
+    ) -> Map[Outcome[_R]]: ...  # fmt: skip
+    @overload
+    def map(
+        self, fn: Remote[..., _R], items: Iterable[Any] | AsyncIterable[Any], /, *,
+        concurrency: int = ..., ordered: bool = ..., errors: Literal["yield"], kwargs: Mapping[str, Any] = ...,
+    ) -> Map[Outcome[_R]]: ...  # fmt: skip
+    @overload
+    def map(
+        self, fn: Callable[[_T], _R], items: Iterable[_T] | AsyncIterable[_T], /, *,
+        concurrency: int = ..., ordered: bool = ..., errors: Literal["yield"], kwargs: Mapping[str, Any] = ...,
+    ) -> Map[Outcome[_R]]: ...  # fmt: skip
+    @overload
+    def map(
+        self, fn: Callable[[Context, _T], _R], items: Iterable[_T] | AsyncIterable[_T], /, *,
+        concurrency: int = ..., ordered: bool = ..., errors: Literal["yield"], kwargs: Mapping[str, Any] = ...,
+    ) -> Map[Outcome[_R]]: ...  # fmt: skip
+    @overload
+    def map(
+        self, fn: str, items: Iterable[Any] | AsyncIterable[Any], /, *,
+        concurrency: int = ..., ordered: bool = ..., errors: Literal["yield"], kwargs: Mapping[str, Any] = ...,
+    ) -> Map[Outcome[Any]]: ...  # fmt: skip
+    def map(
+        self,
+        fn: Any,
+        items: Any,
+        /,
+        *,
+        concurrency: int = CONCURRENCY,
+        ordered: bool = True,
+        errors: Errors = "raise",
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Map[Any]:
+        """Calls `fn` for each item, at most `concurrency` at one time, and gives the results as `async for`.
+
+        `items` may be asynchronous and endless: it is read only as fast as results leave. `fn` is a function object, a
+        name or a handle; each item is its first argument, `kwargs` goes to every call and each call has its own
+        deadline. `ordered=False` gives results as they come; `errors="yield"` an `Outcome` per item.
+        """
+        handle: Any = fn if isinstance(fn, native.RemoteCore) else self._prepare(fn)
+        more = dict(kwargs or {})
+        return Map(
+            lambda item: handle.call(item, **more), items, concurrency=concurrency, ordered=ordered, errors=errors
+        )
+
+    async def catalog(
+        self, *, function: str | None = None, resources: Iterable[str] = (), cluster: str | None = None
+    ) -> list[FunctionEntry]:
+        """The functions of the own cluster: `function` is a glob over names, `resources` must all be there."""
+        question = looks.catalog_question(function, resources, cluster)
+        return looks.catalog_answer(await self._request("catalog", question, self._timeout))
+
+    async def describe(self, fn: str | Callable[..., Any], /) -> FunctionDescription:
+        """Signature, doc, versions and resources of a function, and who offers it."""
+        return looks.describe_answer(await self._request("describe", looks.describe_question(fn), self._timeout))
+
+    async def explain(
+        self, fn: str | Callable[..., Any], /, *, sticky: str | int | None = None, **options: Unpack[SelectionOptions]
+    ) -> Explanation:
+        """Where a call would go now, and for every other candidate why not there."""
+        question = looks.explain_question(fn, {**options, "sticky": sticky})
+        return looks.explain_answer(await self._request("explain", question, self._timeout))
+
+    async def members(self) -> list[Member]:
+        """The nodes of the own cluster, departed ones for ten minutes; clients never."""
+        return looks.members_answer(await self._request("members", {}, self._timeout))
+
+    async def wait_for(
+        self,
+        fn: str | Callable[..., Any],
+        /,
+        *,
+        nodes: int = 1,
+        timeout: float = 10.0,  # noqa: ASYNC109 - carried as a deadline to the node that waits
+        **options: Unpack[SelectionOptions],
+    ) -> None:
+        """Returns when `fn` can be called on that many nodes, else `DeadlineExceededError`."""
+        question, limit = looks.wait_question(fn, nodes, timeout, options)
+        await self._request("wait_for", question, limit)
+
+    def watch(self, pattern: str = "*", *, existing: bool = False) -> Watch:
+        """Changes of functions whose name fits the glob, each once, from now on; `existing=True`: first those there are."""
+        return Watch(self._request, pattern, existing=existing)
+
+    def _prepare(self, target: Any, /) -> Remote[Any, Any]:
+        return prepare(Remote[Any, Any], self, target, {})

@@ -1,0 +1,59 @@
+"""Looking at the mesh: what each verb asks, and how its answer becomes records. Shared by both calling surfaces."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from mpreg import _mpreg
+from mpreg._config import TIMEOUT_MAX, integer, seconds, strings
+from mpreg._remote import name_of, selection
+from mpreg._views import Explanation, FunctionDescription, FunctionEntry, Member
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_NODES_MAX: Final = 10_000
+
+
+def catalog_question(function: str | None, resources: Iterable[str], cluster: str | None) -> dict[str, Any]:
+    """`function` is a glob: `*` = any characters, dots included."""
+    question: dict[str, Any] = {"kind": "function"}
+    if function is not None:
+        question["function"] = function
+    wanted = [_mpreg.check_name("resource", each) for each in strings(resources, "resources")]
+    if wanted:
+        question["resources"] = wanted
+    if cluster is not None:
+        question["cluster"] = _mpreg.check_name("cluster", cluster)
+    return question
+
+
+def catalog_answer(rows: Iterable[Mapping[str, Any]]) -> list[FunctionEntry]:
+    """Sorted by name, version and node."""
+    return sorted(map(FunctionEntry.of, rows), key=lambda entry: (entry.name, entry.version, entry.cluster, entry.node))
+
+
+def describe_question(target: Any) -> dict[str, Any]:
+    """For a name or function object."""
+    return {"name": name_of(target)}
+
+
+describe_answer: Final = FunctionDescription.of
+explain_answer: Final = Explanation.of
+
+
+def explain_question(target: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """With the options of `remote` that take part in the choice."""
+    return selection(target, options)
+
+
+def members_answer(rows: Iterable[Mapping[str, Any]]) -> list[Member]:
+    """Sorted by id."""
+    return sorted(map(Member.of, rows), key=lambda member: member.id)
+
+
+def wait_question(target: Any, nodes: int, timeout: float, options: Mapping[str, Any]) -> tuple[dict[str, Any], float]:
+    """The question and how long the answer may take."""
+    limit = seconds(timeout, "timeout", least=0.001, most=TIMEOUT_MAX)
+    wanted = integer(nodes, "nodes", least=1, most=_NODES_MAX)
+    return {**selection(target, options), "nodes": wanted}, limit

@@ -1,0 +1,329 @@
+"""A node: a process of the mesh that offers functions.
+
+Making one and decorating functions does no I/O and starts no thread, so a module with a node can be imported by callers
+and tests. Invariant: `_core` is set exactly while the node is started; a definition stands in `_definitions` and, while
+started, in the core, or in neither.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import signal
+import threading
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
+
+from mpreg._caller import Caller
+from mpreg._config import NODE_FIELDS, Surroundings, hint, node_settings, program_name, resolve
+from mpreg._context import Context
+from mpreg._errors import ConfigError
+from mpreg._functions import Definition, Functions, Offering, mark_of, refuse_twice
+from mpreg._logging import connect_logging
+from mpreg._native import native
+from mpreg._portal import Portal, handler_loops
+from mpreg._registration import Registration
+from mpreg._sync import SyncCaller
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Mapping
+    from contextlib import AbstractAsyncContextManager
+
+    from mpreg._config import Config
+    from mpreg._mpreg import CallContext
+
+LeaveReason = Literal["graceful_shutdown", "maintenance", "cluster_rebalance", "manual_removal"]
+
+_REASONS: Final = ("graceful_shutdown", "maintenance", "cluster_rebalance", "manual_removal")
+_STOPPED: Final = "this node is not started: use `async with node:`, node.running(), or `mpreg run`"
+
+
+class Node(Caller, Offering):
+    """A process of the mesh. Offers functions with `@node.function`, calls them like a client.
+
+    - `name`: what it is, by default the program's name; `instance`: told apart from others of that name by it.
+    - `resources`: offered by every function of this node; `listen`: its one address, port 0 = the system chooses.
+    - `seeds`: any members of the own cluster; `links`: nodes of other clusters; `trust`: those clusters.
+    - `max_hops`: cluster borders a call may cross.
+    - `lifespan`: async context manager function; what it yields is `node.state` and `ctx.state`.
+    - `config`: everything else. What is left out is read at start from `MPREG_*` and `mpreg.toml`.
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        *,
+        instance: str | None = None,
+        cluster: str | None = None,
+        resources: Iterable[str] | None = None,
+        listen: str | None = None,
+        seeds: Iterable[str] | None = None,
+        links: Iterable[str] | None = None,
+        trust: Iterable[str] | None = None,
+        max_hops: int | None = None,
+        lifespan: Callable[[], AbstractAsyncContextManager[Any]] | None = None,
+        config: Config | None = None,
+    ) -> None:
+        given = {
+            "name": name, "instance": instance, "cluster": cluster, "resources": resources, "listen": listen,
+            "seeds": seeds, "links": links, "trust": trust, "max_hops": max_hops,
+        }  # fmt: skip
+        self._given = {
+            field: NODE_FIELDS[field].convert(value, field) for field, value in given.items() if value is not None
+        }
+        self._config = config
+        self._lifespan = _checked_lifespan(lifespan)
+        self._definitions: dict[tuple[str, str], Definition] = {}
+        self._lock = threading.Lock()
+        self._own: Mapping[str, Any] = {}
+        self._state: Any = None
+        self._core: native.NodeCore | None = None
+        self._run: _Run | None = None
+        self._detach(_STOPPED)
+
+    def __repr__(self) -> str:
+        where = f"at {self._core.address}" if self._core else "not started"
+        return f"<Node {self._core.id if self._core else self.name} of {self.cluster}, {where}>"
+
+    # --- what it is ---
+
+    @property
+    def name(self) -> str:
+        """What it is; replicas share it."""
+        return self._value("name") or program_name()
+
+    @property
+    def cluster(self) -> str:
+        """Its cluster."""
+        return self._value("cluster") or "default"
+
+    @property
+    def id(self) -> str:
+        """`name/instance`, unique within its cluster. Known once started."""
+        return self._started().id
+
+    @property
+    def instance(self) -> str:
+        """The part of its id after "/". Known once started, unless it is fixed."""
+        return self._value("instance") or self._started().instance
+
+    @property
+    def address(self) -> str:
+        """Where it listens, with the real port. Known once started."""
+        return self._started().address
+
+    @property
+    def state(self) -> Any:
+        """What the lifespan yielded."""
+        return self._state
+
+    @property
+    def blocking(self) -> SyncCaller:
+        """The same calling surface without `await`, for other threads than the node's own."""
+        if self._run is None:
+            raise ConfigError(_STOPPED)
+        return self._run.blocking
+
+    # --- what it offers ---
+
+    def include(self, functions: Functions) -> None:
+        """Offers a group's functions too, also those it gets later. At any time; twice changes nothing."""
+        for definition in functions.definitions:
+            self._add(definition)
+        functions.join(self)
+
+    def remove(self, what: str | Functions | Callable[..., Any], version: str | None = None) -> None:
+        """Takes back a function (all versions unless one is given) or a group; running calls finish."""
+        if isinstance(what, Functions):
+            what.part(self)
+            keys = {definition.key for definition in what.definitions}
+            self._drop(lambda key: key in keys)
+            return
+        name = what if isinstance(what, str) else mark_of(what).name
+        exact = None if version is None else native.check_version(version)
+        if not self._drop(lambda key: key[0] == name and exact in (None, key[1])):
+            near = hint(name, {key[0] for key in self._definitions})
+            raise ConfigError(f"this node offers no {name}{f' {exact}' if exact else ''}{near}")
+
+    def _add(self, definition: Definition) -> None:
+        with self._lock:
+            old = self._definitions.get(definition.key)
+            refuse_twice(old, definition, f"node {self.name}")
+            if old is not None:
+                return
+            if self._core is not None:
+                self._core.register(Registration.of(definition, self._context))
+            self._definitions[definition.key] = definition
+
+    def _drop(self, wanted: Callable[[tuple[str, str]], bool]) -> bool:
+        with self._lock:
+            keys = [key for key in self._definitions if wanted(key)]
+            for key in keys:
+                if self._core is not None:
+                    self._core.remove(*key)
+                del self._definitions[key]
+        return bool(keys)
+
+    # --- its life ---
+
+    async def start(self) -> None:
+        """Joins the mesh. Returns when joined; alone when it has no seeds, or none answered within 3 s."""
+        await start_in(self, Surroundings.of_process(), {})
+
+    async def stop(self, reason: LeaveReason = "graceful_shutdown") -> None:
+        """Drains, says goodbye, stops. Twice changes nothing; afterwards it may be started again."""
+        if reason not in _REASONS:
+            raise ConfigError(f"reason takes one of {', '.join(_REASONS)}, not {reason!r}{hint(str(reason), _REASONS)}")
+        run = self._run
+        if run is None:
+            return
+        if run.stopping is None:
+            run.stopping = asyncio.ensure_future(self._stop(run, reason))
+        # Whoever gives up waiting leaves the drain to finish by itself.
+        await asyncio.shield(run.stopping)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        if self._run is not None:
+            self._run.body = asyncio.current_task()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        run = self._run
+        await self.stop()
+        if run is not None and run.failure is not None:
+            if run.body is not None:
+                run.body.uncancel()
+            raise run.failure
+
+    def serve(self) -> None:
+        """Runs the node until SIGTERM or Ctrl-C, then drains and leaves. For `if __name__ == "__main__":`."""
+        if threading.current_thread() is not threading.main_thread():
+            raise ConfigError("serve() handles signals and needs the main thread; elsewhere use node.running()")
+        with contextlib.suppress(RuntimeError):
+            asyncio.get_running_loop()
+            raise ConfigError("serve() runs a loop of its own; in this one use `async with node:`")
+        asyncio.run(self._serve())
+
+    @contextlib.contextmanager
+    def running(self) -> Generator[SyncCaller]:
+        """Runs the node on a loop of its own in a background thread; gives the blocking calling surface."""
+        portal = Portal()
+        try:
+            portal.run(self.start)
+            run = self._run
+            try:
+                yield self.blocking
+            finally:
+                portal.run(self.stop)
+            if run is not None and run.failure is not None:
+                raise run.failure
+        finally:
+            portal.close()
+
+    async def _start(self, surroundings: Surroundings, overrides: Mapping[str, Any]) -> None:
+        if self._run is not None:
+            raise ConfigError(f"node {self.name} is started already")
+        resolved = resolve({**self._given, **overrides}, self._config, surroundings, role="node")
+        connect_logging(resolved.config.log_level)
+        run = self._run = _Run(native.NodeCore(node_settings(resolved)), resolved.config.timeout)
+        self._own, self._timeout = resolved.own, resolved.config.timeout
+        try:
+            if self._lifespan is not None:
+                self._state = await run.exits.enter_async_context(self._lifespan())
+            with self._lock:
+                for definition in self._definitions.values():
+                    run.core.register(Registration.of(definition, self._context))
+                self._core = run.core
+            # Before the start has returned: the first calls may come, and call on, while the others still join.
+            self._attach(run.core, self._timeout)
+            await run.core.start()
+        except BaseException:
+            await asyncio.shield(self._stop(run, _REASONS[0]))
+            raise
+        run.watch_end()
+
+    async def _serve(self) -> None:
+        asked = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def leave(number: int) -> None:
+            asked.set()
+            # Asked again, the process ends at once, as it would without us.
+            loop.remove_signal_handler(number)
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, leave, number)
+        async with self:
+            await asked.wait()
+
+    async def _stop(self, run: _Run, reason: str) -> None:
+        try:
+            await run.core.stop(reason)
+        finally:
+            with self._lock:
+                self._core = None
+            self._detach(_STOPPED)
+            run.close()
+            try:
+                await run.exits.aclose()
+            finally:
+                self._state = None
+                self._run = None
+
+    def _context(self, facts: CallContext) -> Context:
+        return Context(facts, self, self._state)
+
+    def _started(self) -> native.NodeCore:
+        if self._core is None:
+            raise ConfigError(_STOPPED)
+        return self._core
+
+    def _value(self, name: str) -> Any:
+        return self._own.get(name) or self._given.get(name)
+
+
+class _Run:
+    """What belongs to one start of a node."""
+
+    def __init__(self, core: native.NodeCore, timeout: float) -> None:
+        self.core = core
+        self.exits = contextlib.AsyncExitStack()
+        self.body: asyncio.Task[Any] | None = None
+        self.stopping: asyncio.Future[None] | None = None
+        self.failure: ConfigError | None = None
+        self.loop = asyncio.get_running_loop()
+        self.blocking = SyncCaller(Portal(self.loop))
+        self.blocking.surface_of(core, timeout)
+        self._watcher: asyncio.Task[None] | None = None
+        handler_loops.add(self.loop)
+
+    def watch_end(self) -> None:
+        """A node that has to go (its fixed instance is claimed twice) ends the block that runs it."""
+        self._watcher = asyncio.create_task(self._until_ended())
+
+    def close(self) -> None:
+        self.blocking.end(_STOPPED)
+        if self._watcher is not None:
+            self._watcher.cancel()
+
+    async def _until_ended(self) -> None:
+        try:
+            await self.core.ended()
+        except ConfigError as error:
+            self.failure = error
+            if self.body is not None:
+                self.body.cancel()
+
+
+async def start_in(node: Node, surroundings: Surroundings, overrides: Mapping[str, Any]) -> None:
+    """`node.start()` in other surroundings, with settings that win over the node's own: for the test kit."""
+    await node._start(surroundings, overrides)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - this module's own
+
+
+def _checked_lifespan(lifespan: Any) -> Any:
+    if lifespan is None:
+        return None
+    if inspect.isasyncgenfunction(lifespan) or not callable(lifespan):
+        raise ConfigError("lifespan takes an async context manager function: put @contextlib.asynccontextmanager on it")
+    return lifespan

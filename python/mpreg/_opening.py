@@ -1,0 +1,29 @@
+"""What both kinds of client are opened with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mpreg._config import TIMEOUT_MAX, client_settings, resolve, seconds, strings
+from mpreg._errors import ConfigError
+from mpreg._logging import connect_logging
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mpreg._config import Config, Surroundings
+
+
+def open_settings(
+    addresses: Sequence[str], timeout: float | None, config: Config | None, surroundings: Surroundings
+) -> tuple[dict[str, Any], float]:
+    """The extension's settings, and the deadline of calls that name none."""
+    strings(addresses, "addresses")
+    resolved = resolve({}, config, surroundings, role="client")
+    # The order given is the order tried.
+    entries = list(dict.fromkeys(addresses)) or list(resolved.own["seeds"])
+    if not entries:
+        raise ConfigError('no node to connect to: give an address, connect("127.0.0.1:7000"), or set MPREG_SEEDS')
+    connect_logging(resolved.config.log_level)
+    limit = resolved.config.timeout if timeout is None else timeout
+    return client_settings(resolved, entries), seconds(limit, "timeout", least=0.001, most=TIMEOUT_MAX)

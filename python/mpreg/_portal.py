@@ -1,0 +1,108 @@
+"""A loop that threads hand work to: a node's own, or one made when a blocking surface first needs it.
+
+Blocking calls do not come here (Rust serves them without any loop); `submit`, `map` and `call_all` do, because they
+have many calls under way at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import weakref
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from mpreg._errors import ConfigError, ConnectionLostError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from concurrent.futures import Future
+
+_T = TypeVar("_T")
+
+handler_loops: Final[weakref.WeakSet[asyncio.AbstractEventLoop]] = weakref.WeakSet()
+"""Loops on which some node of this process runs its functions."""
+
+
+class Portal:
+    """Runs coroutines for other threads, each in the caller's context."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self._pid = os.getpid()
+        self._lock = threading.Lock()
+        self._loop = loop
+        self._thread: threading.Thread | None = None
+        self._end: asyncio.Event | None = None
+
+    def submit(self, start: Callable[[], Awaitable[_T]]) -> Future[_T]:
+        """`start` runs on the loop; its awaitable's result is the future's. Cancelling the future cancels the work."""
+
+        async def run() -> _T:
+            return await start()
+
+        work = run()
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self._running_loop())
+        except BaseException:
+            work.close()
+            raise
+
+    def run(self, start: Callable[[], Awaitable[_T]]) -> _T:
+        """Waits for it; Ctrl-C cancels the work."""
+        refuse_on_handler_loop("this")
+        future = self.submit(start)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def close(self) -> None:
+        """Cancels what is left and ends the thread, if it is the portal's own. Twice changes nothing."""
+        with self._lock:
+            thread, loop, self._thread, self._loop = self._thread, self._loop, None, None
+        if thread is not None and loop is not None and self._end is not None and self._pid == os.getpid():
+            loop.call_soon_threadsafe(self._end.set)
+            thread.join()
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        if self._pid != os.getpid():
+            raise ConfigError("made before fork; create it in the child")
+        with self._lock:
+            if self._loop is None:
+                if self._end is not None:
+                    raise ConnectionLostError("closed: make a new client", executed="no")
+                self._start_thread()
+            loop = self._loop
+        if loop is None or loop.is_closed():
+            raise ConnectionLostError("the loop of this node has ended: start the node again", executed="no")
+        return loop
+
+    def _start_thread(self) -> None:
+        ready = threading.Event()
+
+        async def live() -> None:
+            self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
+            ready.set()
+            await self._end.wait()
+
+        def main() -> None:
+            # The runner cancels and awaits whatever is left.
+            with asyncio.Runner() as runner:
+                runner.run(live())
+
+        self._thread = threading.Thread(target=main, name="mpreg-portal", daemon=True)
+        self._thread.start()
+        ready.wait()
+
+
+def refuse_on_handler_loop(verb: str) -> None:
+    """Waiting on a loop that runs handlers would stop the node; a notebook's loop may wait."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return
+    if loop in handler_loops:
+        raise ConfigError(
+            f"{verb} would block the event loop that runs this node's functions: use `await` with ctx.node"
+        )

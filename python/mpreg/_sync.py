@@ -1,0 +1,329 @@
+"""The calling surface without `await`: `SyncClient`, `ctx.sync`, and what `node.running()` gives.
+
+Invariant: `call` is the extension's own method, needs no event loop, releases the GIL while it waits and answers
+Ctrl-C. Only what has many calls under way at once (`submit`, `map`, `call_all`) uses a loop in the background.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, overload
+
+from mpreg import _looks as looks
+from mpreg._config import Surroundings
+from mpreg._map import CONCURRENCY, SyncMap
+from mpreg._native import native
+from mpreg._opening import open_settings
+from mpreg._portal import Portal, refuse_on_handler_loop
+from mpreg._remote import NOT_GIVEN, RemoteOptions, SelectionOptions, call_candidates, prepare
+from mpreg._watch import SyncWatch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
+    from concurrent.futures import Future
+    from typing import Unpack
+
+    from typing_extensions import TypeForm
+
+    from mpreg._config import Config
+    from mpreg._context import Context
+    from mpreg._map import Errors
+    from mpreg._mpreg import NodeCore
+    from mpreg._outcome import Outcome
+    from mpreg._views import Explanation, FunctionDescription, FunctionEntry, Member
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+_R_co = TypeVar("_R_co", covariant=True)
+_T = TypeVar("_T")
+
+
+class _NotContext:
+    """For type checkers: only parameters typed `object`, `Any` or by a type variable accept it."""
+
+
+class SyncRemote(native.RemoteCore, Generic[_P, _R_co]):
+    """What `SyncCaller.remote(...)` returns: call it like the function, it waits for the result."""
+
+    if TYPE_CHECKING:
+        _portal: Portal
+
+        def __call__(self, /, *args: _P.args, **kwargs: _P.kwargs) -> _R_co:
+            """Calls and waits."""
+            ...
+    else:
+        __call__ = native.RemoteCore.call_blocking
+
+        def __init__(self, caller: SyncCaller, /, **_: object) -> None:
+            # The extension's `__new__` has taken the options already.
+            self._portal = caller.portal
+
+    def submit(self, /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_R_co]:
+        """Starts the call and returns at once."""
+        return self._portal.submit(lambda: self.call(*args, **kwargs))
+
+    def call_all(self, /, *args: _P.args, **kwargs: _P.kwargs) -> list[Outcome[_R_co]]:
+        """Calls every matching node known now, and answers for each; a node that fails is an `Outcome` with its error."""
+        candidates = self.candidates_blocking()
+        return self._portal.run(lambda: call_candidates(candidates, args, kwargs))
+
+
+class SyncCaller(native.BlockingCore):
+    """Calls functions of the mesh and looks at it, from any thread. `mpreg.SyncClient`, `ctx.sync`, `node.running()`."""
+
+    _timeout: float = 30.0
+
+    def __init__(self, portal: Portal) -> None:
+        self.portal = portal
+        """Where `submit`, `map` and `call_all` run."""
+
+    if TYPE_CHECKING:
+
+        @overload
+        def call(self, fn: Callable[_P, Coroutine[Any, Any, _R]], /, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
+        @overload
+        def call(
+            self,
+            fn: Callable[Concatenate[Context, _P], Coroutine[Any, Any, _R]],
+            /,
+            *args: _P.args,
+            **kwargs: _P.kwargs,
+        ) -> _R: ...
+        @overload
+        def call(self, fn: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
+        @overload
+        def call(self, fn: Callable[Concatenate[Context, _P], _R], /, *args: _P.args, **kwargs: _P.kwargs) -> _R: ...
+        @overload
+        def call(self, fn: str, /, *args: Any, **kwargs: Any) -> Any: ...
+        def call(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+            """Calls a function by its object (typed) or its name and waits for the result."""
+            ...
+
+    @overload
+    def submit(
+        self, fn: Callable[_P, Coroutine[Any, Any, _R]], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> Future[_R]: ...
+    @overload
+    def submit(
+        self,
+        fn: Callable[Concatenate[Context, _P], Coroutine[Any, Any, _R]],
+        /,
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> Future[_R]: ...
+    @overload
+    def submit(self, fn: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_R]: ...
+    @overload
+    def submit(
+        self, fn: Callable[Concatenate[Context, _P], _R], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> Future[_R]: ...
+    @overload
+    def submit(self, fn: str, /, *args: Any, **kwargs: Any) -> Future[Any]: ...
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """Starts a call and returns a `concurrent.futures.Future`; cancelling that cancels the call."""
+        handle = self._prepare(fn)
+        return self.portal.submit(lambda: handle.call(*args, **kwargs))
+
+    @overload
+    def remote(
+        self,
+        fn: Callable[Concatenate[_NotContext, _P], Coroutine[Any, Any, _R]],
+        /,
+        **options: Unpack[RemoteOptions],
+    ) -> SyncRemote[Concatenate[Any, _P], _R]: ...
+    @overload
+    def remote(
+        self, fn: Callable[Concatenate[Context, _P], Coroutine[Any, Any, _R]], /, **options: Unpack[RemoteOptions]
+    ) -> SyncRemote[_P, _R]: ...
+    @overload
+    def remote(
+        self, fn: Callable[_P, Coroutine[Any, Any, _R]], /, **options: Unpack[RemoteOptions]
+    ) -> SyncRemote[_P, _R]: ...
+    @overload
+    def remote(
+        self, fn: Callable[Concatenate[_NotContext, _P], _R], /, **options: Unpack[RemoteOptions]
+    ) -> SyncRemote[Concatenate[Any, _P], _R]: ...
+    @overload
+    def remote(
+        self, fn: Callable[Concatenate[Context, _P], _R], /, **options: Unpack[RemoteOptions]
+    ) -> SyncRemote[_P, _R]: ...
+    @overload
+    def remote(self, fn: Callable[_P, _R], /, **options: Unpack[RemoteOptions]) -> SyncRemote[_P, _R]: ...
+    @overload
+    def remote(self, fn: str, /, *, returns: TypeForm[_T], **options: Unpack[RemoteOptions]) -> SyncRemote[..., _T]: ...
+    @overload
+    def remote(self, fn: str, /, **options: Unpack[RemoteOptions]) -> SyncRemote[..., Any]: ...
+    def remote(self, fn: Any, /, *, returns: Any = NOT_GIVEN, **options: Any) -> Any:
+        """A handle for a function with options for all its calls; see `Caller.remote`."""
+        return self._handle(fn, options, returns)
+
+    @overload
+    def map(
+        self, fn: Callable[[_T], Coroutine[Any, Any, _R]], items: Iterable[_T], /, *,
+        concurrency: int = ..., ordered: bool = ..., errors: Literal["raise"] = ..., kwargs: Mapping[str, Any] = ...,
+    ) -> SyncMap[_R]: ...  # fmt: skip
+    @overload
+    def map(
+        self, fn: Callable[[Context, _T], Coroutine[Any, Any, _R]], items: Iterable[_T], /, *,
+        concurrency: int = ..., ordered: bool = ..., errors: Literal["raise"] = ..., kwargs: Mapping[str, Any] = ...,
+    ) -> SyncMap[_R]: ...  # fmt: skip
+    @overload
+    def map(
+        self, fn: SyncRemote[..., _R], items: Iterable[Any], /, *,
+        concurrency: int = ..., ordered: bool = ..., errors: Literal["raise"] = ..., kwargs: Mapping[str, Any] = ...,
+    ) -> SyncMap[_R]: ...  # fmt: skip
+    @overload
+    def map(
+        self, fn: Callable[[_T], _R], items: Iterable[_T], /, *,
+        concurrency: int = ..., ordered: bool = ..., errors: Literal["raise"] = ..., kwargs: Mapping[str, Any] = ...,
+    ) -> SyncMap[_R]: ...  # fmt: skip
+    @overload
+    def map(
+        self, fn: Callable[[Context, _T], _R], items: Iterable[_T], /, *,
+        concurrency: int = ..., ordered: bool = ..., errors: Literal["raise"] = ..., kwargs: Mapping[str, Any] = ...,
+    ) -> SyncMap[_R]: ...  # fmt: skip
+    @overload
+    def map(
+        self, fn: str, items: Iterable[Any], /, *,
+        concurrency: int = ..., ordered: bool = ..., errors: Literal["raise"] = ..., kwargs: Mapping[str, Any] = ...,
+    ) -> SyncMap[Any]: ...  # fmt: skip
+    @overload
+    def map(
+        self, fn: Callable[[_T], Coroutine[Any, Any, _R]], items: Iterable[_T], /, *,
+        concurrency: int = ..., ordered: bool = ..., errors: Literal["yield"], kwargs: Mapping[str, Any] = ...,
+    ) -> SyncMap[Outcome[_R]]: ...  # fmt: skip
+    @overload
+    def map(
+        self, fn: Callable[[Context, _T], Coroutine[Any, Any, _R]], items: Iterable[_T], /, *,
+        concurrency: int = ..., ordered: bool = ..., errors: Literal["yield"], kwargs: Mapping[str, Any] = ...,
+    ) -> SyncMap[Outcome[_R]]: ...  # fmt: skip
+    @overload
+    def map(
+        self, fn: SyncRemote[..., _R], items: Iterable[Any], /, *,
+        concurrency: int = ..., ordered: bool = ..., errors: Literal["yield"], kwargs: Mapping[str, Any] = ...,
+    ) -> SyncMap[Outcome[_R]]: ...  # fmt: skip
+    @overload
+    def map(
+        self, fn: Callable[[_T], _R], items: Iterable[_T], /, *,
+        concurrency: int = ..., ordered: bool = ..., errors: Literal["yield"], kwargs: Mapping[str, Any] = ...,
+    ) -> SyncMap[Outcome[_R]]: ...  # fmt: skip
+    @overload
+    def map(
+        self, fn: Callable[[Context, _T], _R], items: Iterable[_T], /, *,
+        concurrency: int = ..., ordered: bool = ..., errors: Literal["yield"], kwargs: Mapping[str, Any] = ...,
+    ) -> SyncMap[Outcome[_R]]: ...  # fmt: skip
+    @overload
+    def map(
+        self, fn: str, items: Iterable[Any], /, *,
+        concurrency: int = ..., ordered: bool = ..., errors: Literal["yield"], kwargs: Mapping[str, Any] = ...,
+    ) -> SyncMap[Outcome[Any]]: ...  # fmt: skip
+    def map(
+        self,
+        fn: Any,
+        items: Any,
+        /,
+        *,
+        concurrency: int = CONCURRENCY,
+        ordered: bool = True,
+        errors: Errors = "raise",
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> SyncMap[Any]:
+        """Calls `fn` for each item, at most `concurrency` at one time; see `Caller.map`."""
+        handle: Any = fn if isinstance(fn, native.RemoteCore) else self._prepare(fn)
+        more = dict(kwargs or {})
+        return SyncMap(
+            lambda item: self.portal.submit(lambda: handle.call(item, **more)),
+            items,
+            concurrency=concurrency,
+            ordered=ordered,
+            errors=errors,
+        )
+
+    def catalog(
+        self, *, function: str | None = None, resources: Iterable[str] = (), cluster: str | None = None
+    ) -> list[FunctionEntry]:
+        """The functions of the own cluster: `function` is a glob over names, `resources` must all be there."""
+        question = looks.catalog_question(function, resources, cluster)
+        return looks.catalog_answer(self._request_blocking("catalog", question, self._timeout))
+
+    def describe(self, fn: str | Callable[..., Any], /) -> FunctionDescription:
+        """Signature, doc, versions and resources of a function, and who offers it."""
+        return looks.describe_answer(self._request_blocking("describe", looks.describe_question(fn), self._timeout))
+
+    def explain(
+        self, fn: str | Callable[..., Any], /, *, sticky: str | int | None = None, **options: Unpack[SelectionOptions]
+    ) -> Explanation:
+        """Where a call would go now, and for every other candidate why not there."""
+        question = looks.explain_question(fn, {**options, "sticky": sticky})
+        return looks.explain_answer(self._request_blocking("explain", question, self._timeout))
+
+    def members(self) -> list[Member]:
+        """The nodes of the own cluster, departed ones for ten minutes; clients never."""
+        return looks.members_answer(self._request_blocking("members", {}, self._timeout))
+
+    def wait_for(
+        self,
+        fn: str | Callable[..., Any],
+        /,
+        *,
+        nodes: int = 1,
+        timeout: float = 10.0,
+        **options: Unpack[SelectionOptions],
+    ) -> None:
+        """Returns when `fn` can be called on that many nodes, else `DeadlineExceededError`."""
+        question, limit = looks.wait_question(fn, nodes, timeout, options)
+        self._request_blocking("wait_for", question, limit)
+
+    def watch(self, pattern: str = "*", *, existing: bool = False) -> SyncWatch:
+        """Changes of functions whose name fits the glob, each once, from now on; `existing=True`: first those there are."""
+        return SyncWatch(self._request_blocking, pattern, existing=existing)
+
+    def surface_of(self, core: NodeCore, timeout: float) -> None:
+        """Makes this the surface of a started node."""
+        self._timeout = timeout
+        self._attach(core, timeout)
+
+    def end(self, why: str) -> None:
+        """From now on calls raise `ConnectionLostError` with this reason."""
+        self._detach(why)
+
+    def _prepare(self, target: Any, /) -> SyncRemote[Any, Any]:
+        return self._handle(target, {}, NOT_GIVEN)
+
+    def _handle(self, target: Any, options: Mapping[str, Any], returns: Any) -> SyncRemote[Any, Any]:
+        return prepare(SyncRemote[Any, Any], self, target, options, returns)
+
+
+class SyncClient(SyncCaller):
+    """A client for threads: connected when it is made, closed by `with` or `close()`. Thread-safe.
+
+    `addresses`: nodes to enter by, in the order they are tried; none: `MPREG_SEEDS`. `timeout`: deadline of calls that
+    name none.
+    """
+
+    def __init__(self, *addresses: str, timeout: float | None = None, config: Config | None = None) -> None:
+        refuse_on_handler_loop("mpreg.SyncClient(...)")
+        super().__init__(Portal())
+        settings, self._timeout = open_settings(addresses, timeout, config, Surroundings.of_process())
+        self._core = native.ClientCore(settings)
+        self._core.open_blocking()
+        self._attach(self._core, self._timeout)
+
+    def __repr__(self) -> str:
+        return f"<SyncClient of {self.entry or 'nobody'}>"
+
+    @property
+    def entry(self) -> str | None:
+        """The node it is connected to now."""
+        return self._core.entry
+
+    def close(self) -> None:
+        """Cancels what is under way and disconnects. Twice changes nothing."""
+        self.portal.close()
+        self._detach("this client is closed; make a new one")
+        self._core.close_blocking()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,145 @@
+"""What one sees of a mesh: plain frozen records, made from the dicts that nodes answer with.
+
+A newer node may answer with more fields than are known here; they are left out, so old programs keep working.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _View:
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Self:
+        """From what a node answered."""
+        values = {field.name: row[field.name] for field in dataclasses.fields(cls) if field.name in row}
+        return cls(**{name: cls._converted(name, value) for name, value in values.items()})
+
+    @classmethod
+    def _converted(cls, name: str, value: Any) -> Any:
+        return frozenset(value) if name == "resources" else value
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values only, for JSON: sets sorted."""
+        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FunctionEntry(_View):
+    """One function on one node."""
+
+    name: str
+    id: str
+    version: str
+    node: str
+    """`name/instance`."""
+    cluster: str
+    resources: frozenset[str]
+    """The function's and its node's."""
+    tags: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    scope: Literal["local", "cluster", "global"] = "global"
+    signature: str = ""
+    doc: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FunctionDescription(_View):
+    """A function with all who offer it; signature and doc are those of its highest version."""
+
+    name: str
+    id: str
+    signature: str
+    doc: str
+    versions: tuple[str, ...]
+    """Highest first."""
+    resources: frozenset[str]
+    """All that some node offers it with."""
+    entries: tuple[FunctionEntry, ...]
+
+    @classmethod
+    def _converted(cls, name: str, value: Any) -> Any:
+        if name == "entries":
+            return tuple(FunctionEntry.of(row) for row in value)
+        return tuple(value) if name == "versions" else super()._converted(name, value)
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Who offers it."""
+        return tuple(sorted({entry.node for entry in self.entries}))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Member(_View):
+    """A node of the own cluster, as the answering node sees it."""
+
+    id: str
+    """`name/instance`."""
+    name: str
+    cluster: str
+    state: Literal["alive", "suspect", "down", "left"]
+    reason: str | None = None
+    """Why it left."""
+    address: str = ""
+    declared: bool = False
+    """True: its identity is its own word (no certificate)."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Candidate(_View):
+    """One possible callee, and why it was chosen or not."""
+
+    node: str
+    cluster: str
+    version: str
+    score: float | None
+    """Smaller is better; None if it was ruled out before scoring."""
+    reason: str
+    chosen: bool = False
+    route: tuple[str, ...] = ()
+
+    @classmethod
+    def _converted(cls, name: str, value: Any) -> Any:
+        return tuple(value) if name == "route" else super()._converted(name, value)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Explanation(_View):
+    """How a call would be placed now."""
+
+    chosen: str | None
+    candidates: tuple[Candidate, ...]
+    """Best first, those ruled out last."""
+
+    @classmethod
+    def _converted(cls, name: str, value: Any) -> Any:
+        return tuple(Candidate.of(row) for row in value) if name == "candidates" else super()._converted(name, value)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Change(_View):
+    """Something that happened in the catalog."""
+
+    what: Literal["added", "changed", "removed", "conflict"]
+    """"conflict": two owners differ in what they call by one name and version."""
+    entry: FunctionEntry
+
+    @classmethod
+    def _converted(cls, name: str, value: Any) -> Any:
+        if name == "entry" and not isinstance(value, FunctionEntry):
+            return FunctionEntry.of(value)
+        return value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, _View):
+        return value.as_dict()
+    if isinstance(value, frozenset):
+        return sorted(map(str, value))  # pyright: ignore[reportUnknownArgumentType]
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+    return value
