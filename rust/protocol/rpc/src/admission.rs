@@ -19,13 +19,12 @@ impl Switch {
     /// The dispatcher has ended its work on a call: answered it, or was told that nobody waits.
     pub fn finished(&mut self, key: InboundKey, now: Time, out: &mut Vec<Output>) {
         let index = key.0;
-        let function = match self.calls.get(index).map(|call| &call.place) {
-            Some(Place::Running { function, .. } | Place::Abandoned { function }) => *function,
-            _ => {
-                self.counters.late += 1;
-                return;
-            }
+        let place = self.calls.get(index).map(|call| &call.place);
+        let Some(Place::Running { function, .. } | Place::Abandoned { function }) = place else {
+            self.counters.late += 1;
+            return;
         };
+        let function = *function;
         self.forget(index);
         self.report_own_load(now);
         if !self.no_slot.is_empty() {

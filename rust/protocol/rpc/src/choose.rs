@@ -140,21 +140,18 @@ impl CallTable {
             return;
         };
         let queued = !self.no_slot.is_empty() && self.no_slot.contains_key(&local.handle);
-        match if queued { None } else { Running::start(&local.slots) } {
-            Some(running) => self.run(index, local.handle, running, turn),
-            None => {
-                let handle = local.handle;
-                match self.workload.try_wait(slot.head.value_bytes) {
-                    Some(waiting) => self.await_slot(index, handle, waiting, turn.now),
-                    None => {
-                        let node = self.release(index);
-                        let text = "the own node runs and keeps waiting as many calls as it may; call more slowly, \
-                                    or raise concurrency, threads or waiting in its Config";
-                        let body = ErrorBody::new(ErrorCode::Overloaded, text);
-                        self.attempt_failed(index, Failed::new(body, Executed::No, node), turn);
-                    }
-                }
-            }
+        let handle = local.handle;
+        let running = if queued { None } else { Running::start(&local.slots) };
+        if let Some(running) = running {
+            self.run(index, handle, running, turn);
+        } else if let Some(waiting) = self.workload.try_wait(slot.head.value_bytes) {
+            self.await_slot(index, handle, waiting, turn.now);
+        } else {
+            let node = self.release(index);
+            let text = "the own node runs and keeps waiting as many calls as it may; call more slowly, or raise \
+                        concurrency, threads or waiting in its Config";
+            let body = ErrorBody::new(ErrorCode::Overloaded, text);
+            self.attempt_failed(index, Failed::new(body, Executed::No, node), turn);
         }
     }
 
@@ -193,9 +190,10 @@ impl CallTable {
 
 /// `call` of a streaming function, or `stream` of another one.
 pub(crate) fn wrong_verb(candidate: &Candidate) -> ErrorBody {
-    let (name, is, verb) = match candidate.streaming {
-        true => (&candidate.name, "answers with a stream of items", "stream"),
-        false => (&candidate.name, "answers with one value", "call"),
+    let (is, verb) = if candidate.streaming {
+        ("answers with a stream of items", "stream")
+    } else {
+        ("answers with one value", "call")
     };
-    ErrorBody::new(ErrorCode::WrongVerb, format!("{name} {is}: use {verb}(...)"))
+    ErrorBody::new(ErrorCode::WrongVerb, format!("{} {is}: use {verb}(...)", candidate.name))
 }

@@ -50,7 +50,7 @@ impl Default for SwitchConfig {
             forwards_max: 3,
             report_after: Duration::from_millis(20),
             verdict_max: Duration::from_millis(100),
-            deadline_max: Duration::from_secs(24 * 3600),
+            deadline_max: Duration::from_hours(24),
             poll: Duration::from_millis(2),
         }
     }

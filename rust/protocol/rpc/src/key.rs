@@ -9,8 +9,7 @@ pub const SWITCH_BRIDGE: u16 = 0;
 
 const SLOT_BITS: u32 = 20;
 const GENERATION_BITS: u32 = 28;
-const GENERATION_MASK: u32 = (1 << GENERATION_BITS) - 1;
-const SLOT_MASK: u32 = (1 << SLOT_BITS) - 1;
+const GENERATION_MASK: u32 = 0x0fff_ffff;
 
 /// Which bridge of this process a token belongs to.
 pub fn bridge_of(token: u64) -> u16 {
@@ -30,8 +29,8 @@ impl Index {
     }
 
     pub(crate) fn of_token(token: u64) -> Self {
-        let slot = (token >> GENERATION_BITS) as u32 & SLOT_MASK;
-        Self { slot, generation: (token & u64::from(GENERATION_MASK)) as u32 }
+        let slot = ((token >> GENERATION_BITS) & 0xf_ffff) as u32;
+        Self { slot, generation: (token & 0x0fff_ffff) as u32 }
     }
 
     pub(crate) fn token(self, bridge: u16) -> u64 {

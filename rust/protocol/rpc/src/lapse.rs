@@ -91,8 +91,8 @@ impl Switch {
                 other => call.place = other,
             }
         }
-        let Some(mut line) = self.no_credit.remove(&on) else { return };
-        while let Some(slot) = line.line.pop_front(&mut self.links) {
+        let Some(mut waiting) = self.no_credit.remove(&on) else { return };
+        while let Some(slot) = waiting.line.pop_front(&mut self.links) {
             // Nothing of it was sent, so it is not "sent once" yet.
             self.place_again(slot, step);
         }

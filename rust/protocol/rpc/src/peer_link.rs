@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     fn index(number: u64) -> Index {
-        Index::new(number as u32, 0)
+        Index::new(u32::try_from(number).unwrap(), 0)
     }
 
     #[test]

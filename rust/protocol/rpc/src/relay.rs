@@ -5,6 +5,7 @@ use mpreg_types::{ConnectionId, ErrorBody, ErrorCode, Executed, Payload, ReplyHe
 use crate::inbound::{Cargo, Place, Relay, Then};
 use crate::key::{Index, SWITCH_BRIDGE};
 use crate::links::Fifo;
+use crate::peer_link::PeerLink;
 use crate::switch::{Step, deadline_body, overloaded_body};
 use crate::{InboundKey, NotSent, Output, Peer, SendFailure, Switch};
 
@@ -123,6 +124,13 @@ impl Switch {
 
     /// Sends a call on, or lets it stand in the line for credit.
     pub(crate) fn forward(&mut self, index: Index, relay: Relay, cargo: Cargo, step: &mut Step<'_>) {
+        let from = self.calls.get(index).map(|call| call.from);
+        let link = from.and_then(|from| self.peers.get(&from));
+        if !matches!(link, Some(PeerLink { peer: Peer::Client { .. }, .. })) {
+            let text =
+                "nodes send their calls to the node that runs them; this one forwards for its clients only";
+            return self.refuse(index, ErrorBody::new(ErrorCode::NoRoute, text), step);
+        }
         if cargo.head.forwards >= self.config.forwards_max {
             let text = format!(
                 "the call was forwarded {} times inside the cluster and still is not where it belongs",

@@ -209,13 +209,12 @@ impl Switch {
             return self.refuse(index, ErrorBody::new(ErrorCode::WrongIncarnation, text), step);
         }
         let found = self.snapshot.own_function(function, version).filter(|own| own.scope != Scope::Local);
-        match found.cloned() {
-            Some(candidate) => self.admit(index, candidate, cargo, step),
-            None => {
-                let text =
-                    format!("the node no longer offers {function} {version}; see mpreg.explain for who does");
-                self.refuse(index, ErrorBody::new(ErrorCode::FunctionNotFound, text), step);
-            }
+        if let Some(candidate) = found.cloned() {
+            self.admit(index, candidate, cargo, step);
+        } else {
+            let text =
+                format!("the node no longer offers {function} {version}; see mpreg.explain for who does");
+            self.refuse(index, ErrorBody::new(ErrorCode::FunctionNotFound, text), step);
         }
     }
 
@@ -259,7 +258,7 @@ impl Switch {
         match self.snapshot.select(selector, &context) {
             Err(none) => self.nobody(index, none, selector, &context, cargo, step),
             Ok(choice) if choice.candidate.local.is_some() => {
-                self.admit(index, choice.candidate, cargo, step)
+                self.admit(index, choice.candidate, cargo, step);
             }
             Ok(choice) => {
                 let Some(to) = choice.connection else {
@@ -316,6 +315,7 @@ impl Switch {
     }
 
     /// Answers a call that was not started, in the name of `node`.
+    #[expect(clippy::needless_pass_by_value, reason = "every caller makes the body for this one use")]
     pub(crate) fn refuse_for(
         &mut self,
         index: Index,

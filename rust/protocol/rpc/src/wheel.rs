@@ -9,13 +9,13 @@ use mpreg_types::Time;
 /// log2 of a tick in microseconds: 1.024 ms.
 const TICK_SHIFT: u32 = 10;
 /// 9 x 6 bits: every tick a [`Time`] can name has a place.
-const LEVELS: usize = 9;
+const LEVELS: u32 = 9;
 const LEVEL_SHIFT: u32 = 6;
-const PER_LEVEL: usize = 1 << LEVEL_SHIFT;
+const PER_LEVEL: u32 = 1 << LEVEL_SHIFT;
 /// The last tick that has a place.
-const TICK_MAX: u64 = (1 << (LEVEL_SHIFT * LEVELS as u32)) - 1;
+const TICK_MAX: u64 = (1 << (LEVEL_SHIFT * LEVELS)) - 1;
 const NONE: u32 = u32::MAX;
-const DISARMED: u16 = u16::MAX;
+const DISARMED: u32 = u32::MAX;
 
 #[derive(Debug)]
 pub(crate) struct Wheel {
@@ -23,7 +23,7 @@ pub(crate) struct Wheel {
     tick: u64,
     heads: Vec<u32>,
     /// One bit per place that is not empty.
-    occupied: [u64; LEVELS],
+    occupied: [u64; LEVELS as usize],
     timers: Vec<Timer>,
     armed: usize,
 }
@@ -33,18 +33,18 @@ struct Timer {
     tick: u64,
     previous: u32,
     next: u32,
-    place: u16,
+    place: u32,
 }
 
 /// The place of timers whose tick has come.
-const DUE: u16 = (LEVELS * PER_LEVEL) as u16;
+const DUE: u32 = LEVELS * PER_LEVEL;
 
 impl Wheel {
     pub(crate) fn new() -> Self {
         Self {
             tick: 0,
-            heads: vec![NONE; LEVELS * PER_LEVEL + 1],
-            occupied: [0; LEVELS],
+            heads: vec![NONE; DUE as usize + 1],
+            occupied: [0; LEVELS as usize],
             timers: Vec::new(),
             armed: 0,
         }
@@ -101,16 +101,15 @@ impl Wheel {
     }
 
     /// The next place to be opened and the tick at which it is.
-    fn next_place(&self) -> Option<(usize, u64)> {
-        for (level, occupied) in self.occupied.iter().enumerate() {
-            let shift = LEVEL_SHIFT * level as u32;
-            let here = (self.tick >> shift) as usize % PER_LEVEL;
-            // Places of this round after `here`; a lower level's are all earlier than a higher level's.
-            let ahead = occupied & (!0_u64).checked_shl(here as u32 + 1).unwrap_or(0);
+    fn next_place(&self) -> Option<(u32, u64)> {
+        for (level, occupied) in (0..).zip(&self.occupied) {
+            // Places of this round after the present one; those of a lower level are all earlier than a higher one's.
+            let ahead = occupied & (!1_u64).checked_shl(digit(self.tick, level)).unwrap_or(0);
             if ahead != 0 {
-                let place = ahead.trailing_zeros() as usize;
-                let round = self.tick >> (shift + LEVEL_SHIFT) << (shift + LEVEL_SHIFT);
-                return Some((level * PER_LEVEL + place, round + ((place as u64) << shift)));
+                let at = ahead.trailing_zeros();
+                let shift = LEVEL_SHIFT * level;
+                let round = self.tick >> shift >> LEVEL_SHIFT << LEVEL_SHIFT << shift;
+                return Some((level * PER_LEVEL + at, round + (u64::from(at) << shift)));
             }
         }
         None
@@ -119,8 +118,8 @@ impl Wheel {
     fn advance(&mut self, to: u64) {
         while let Some((place, tick)) = self.next_place().filter(|(_, tick)| *tick <= to) {
             self.tick = tick;
-            let mut slot = std::mem::replace(&mut self.heads[place], NONE);
-            self.occupied[place / PER_LEVEL] &= !(1 << (place % PER_LEVEL));
+            let mut slot = std::mem::replace(&mut self.heads[place as usize], NONE);
+            self.vacate(place);
             while slot != NONE {
                 let next = self.timers[slot as usize].next;
                 self.link(slot);
@@ -136,10 +135,10 @@ impl Wheel {
         let place = if tick <= self.tick {
             DUE
         } else {
-            let level = (63 - (tick ^ self.tick).leading_zeros()) / LEVEL_SHIFT;
-            let at = (tick >> (LEVEL_SHIFT * level)) as usize % PER_LEVEL;
+            let level = (tick ^ self.tick).ilog2() / LEVEL_SHIFT;
+            let at = digit(tick, level);
             self.occupied[level as usize] |= 1 << at;
-            (level as usize * PER_LEVEL + at) as u16
+            level * PER_LEVEL + at
         };
         let next = std::mem::replace(&mut self.heads[place as usize], slot);
         if next != NONE {
@@ -157,13 +156,22 @@ impl Wheel {
         if previous == NONE {
             self.heads[place as usize] = next;
             if next == NONE && place != DUE {
-                self.occupied[place as usize / PER_LEVEL] &= !(1 << (place as usize % PER_LEVEL));
+                self.vacate(place);
             }
         } else {
             self.timers[previous as usize].next = next;
         }
         self.timers[slot as usize].place = DISARMED;
     }
+
+    fn vacate(&mut self, place: u32) {
+        self.occupied[(place / PER_LEVEL) as usize] &= !(1 << (place % PER_LEVEL));
+    }
+}
+
+/// Which place of a level a tick belongs to.
+fn digit(tick: u64, level: u32) -> u32 {
+    ((tick >> (LEVEL_SHIFT * level)) & 63) as u32
 }
 
 #[cfg(test)]
@@ -206,7 +214,7 @@ mod tests {
         for call in 0..2_000_000_u64 {
             let now = Time::from_micros(call * 3);
             assert_eq!(wheel.pop_expired(now), None);
-            let slot = (call % 64) as u32;
+            let slot = u32::try_from(call % 64).unwrap();
             wheel.disarm(slot);
             wheel.arm(slot, now + std::time::Duration::from_secs(30));
         }
@@ -276,7 +284,7 @@ mod tests {
                 looks += 1;
             }
             prop_assert_eq!(fired, after.len());
-            prop_assert!(looks <= after.len() * LEVELS);
+            prop_assert!(looks <= after.len() * LEVELS as usize);
         }
     }
 }
