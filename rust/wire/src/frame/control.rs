@@ -1,7 +1,5 @@
 //! Payloads of the control frames that are plain numbers.
 
-use mpreg_types::StreamId;
-
 use crate::{FrameError, FrameKind};
 
 /// Payload of a [`FrameKind::Credit`] frame: bytes of connection credit returned.
@@ -17,18 +15,19 @@ pub fn decode_credit(payload: &[u8]) -> Result<u64, FrameError> {
         .map_err(|_| FrameError::BadPayload { kind: FrameKind::Credit, bytes: payload.len() })
 }
 
-/// Appends the payload of a [`FrameKind::Started`] frame: the calls that began to execute, 8 bytes each.
-pub fn encode_started(streams: impl IntoIterator<Item = StreamId>, out: &mut Vec<u8>) {
-    for stream in streams {
-        out.extend_from_slice(&stream.0.to_be_bytes());
+/// Appends the payload of a [`FrameKind::Started`] frame: tokens of the calls that began to execute, 8
+/// bytes each. Tokens, because they mean something to the caller's table without a look-up by stream.
+pub fn encode_started(tokens: impl IntoIterator<Item = u64>, out: &mut Vec<u8>) {
+    for token in tokens {
+        out.extend_from_slice(&token.to_be_bytes());
     }
 }
 
 /// Reads what [`encode_started`] wrote.
-pub fn decode_started(payload: &[u8]) -> Result<Vec<StreamId>, FrameError> {
-    let (streams, rest) = payload.as_chunks::<8>();
+pub fn decode_started(payload: &[u8]) -> Result<Vec<u64>, FrameError> {
+    let (tokens, rest) = payload.as_chunks::<8>();
     if rest.is_empty() {
-        Ok(streams.iter().map(|bytes| StreamId(u64::from_be_bytes(*bytes))).collect())
+        Ok(tokens.iter().map(|bytes| u64::from_be_bytes(*bytes)).collect())
     } else {
         Err(FrameError::BadPayload { kind: FrameKind::Started, bytes: payload.len() })
     }
@@ -46,10 +45,10 @@ mod tests {
     }
 
     #[test]
-    fn started_names_any_number_of_streams() {
+    fn started_names_any_number_of_calls() {
         let mut out = Vec::new();
-        encode_started([StreamId(1), StreamId(u64::MAX)], &mut out);
-        assert_eq!(decode_started(&out).unwrap(), [StreamId(1), StreamId(u64::MAX)]);
+        encode_started([1, u64::MAX], &mut out);
+        assert_eq!(decode_started(&out).unwrap(), [1, u64::MAX]);
         let bad = FrameError::BadPayload { kind: FrameKind::Started, bytes: 15 };
         assert_eq!(decode_started(&out[..15]), Err(bad));
     }

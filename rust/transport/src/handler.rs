@@ -1,0 +1,122 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+use mpreg_types::{CallHead, Payload, ReplyHead, StreamId};
+use mpreg_wire::FrameKind;
+use thiserror::Error;
+
+use crate::{Connection, Lost};
+
+/// Takes what arrives. One object serves all connections of an io runtime; it is locked once per read, not per frame.
+///
+/// It runs on the io thread: nothing in it may wait. It may send and flush on any connection.
+pub trait FrameHandler: Send + 'static {
+    /// A connection begins; always the first that is heard of it.
+    fn opened(&mut self, connection: &Arc<Connection>);
+
+    /// One frame, or one whole value that came in chunks.
+    fn frame(&mut self, connection: &Arc<Connection>, frame: Incoming);
+
+    /// All frames of one read were handed over: the moment to flush and to wake others.
+    fn batch_end(&mut self);
+
+    /// After a [`SendError`](crate::SendError) for lack of credit, or for too many pending calls: trying again may
+    /// now succeed.
+    fn credit(&mut self, connection: &Arc<Connection>);
+
+    /// May a value of `bytes` bytes arrive in chunks? `Ok` reserves them until [`Self::frame`] hands the value over (from
+    /// then on they are the handler's to count) or [`Self::released`] is called.
+    fn admit(&mut self, connection: &Arc<Connection>, bytes: u64) -> Result<(), AdmitError>;
+
+    /// A value that was admitted will not come: cancelled by its sender, or the connection ended.
+    fn released(&mut self, connection: &Arc<Connection>, bytes: u64);
+
+    /// The connection ended; always the last that is heard of it.
+    fn closed(&mut self, connection: &Arc<Connection>, lost: Lost);
+}
+
+/// Why a value may not arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum AdmitError {
+    /// It is longer than any value may be.
+    #[error("a value of {bytes} bytes; at most {max} are taken")]
+    TooLarge {
+        /// Its length.
+        bytes: u64,
+        /// The limit.
+        max: u64,
+    },
+    /// Too much is arriving already.
+    #[error("no room for {bytes} more bytes of arriving values")]
+    NoRoom {
+        /// Its length.
+        bytes: u64,
+    },
+}
+
+/// What arrived.
+///
+/// `wire_bytes` is what the consumer owes the connection: once the value was taken (or thrown away), and not earlier,
+/// [`Connection::consumed`] is called with it.
+#[derive(Debug)]
+pub enum Incoming {
+    /// A call with its whole value.
+    Call {
+        /// The peer's stream.
+        stream: StreamId,
+        /// Metadata.
+        head: CallHead,
+        /// The value.
+        value: Payload,
+        /// What is owed for it.
+        wire_bytes: usize,
+    },
+    /// A reply with its whole value.
+    Reply {
+        /// The own stream it answers.
+        stream: StreamId,
+        /// Metadata.
+        head: ReplyHead,
+        /// The value.
+        value: Payload,
+        /// What is owed for it.
+        wire_bytes: usize,
+    },
+    /// A call whose value was not admitted; what arrives of it is thrown away. It wants an error reply.
+    RefusedCall {
+        /// The peer's stream.
+        stream: StreamId,
+        /// Metadata.
+        head: CallHead,
+        /// Why.
+        why: AdmitError,
+    },
+    /// A reply whose value was not admitted.
+    RefusedReply {
+        /// The own stream it answers.
+        stream: StreamId,
+        /// Metadata.
+        head: ReplyHead,
+        /// Why.
+        why: AdmitError,
+    },
+    /// The peer no longer waits for this call of its.
+    Cancel {
+        /// The peer's stream.
+        stream: StreamId,
+    },
+    /// These own calls have begun to execute.
+    Started {
+        /// Tokens of the calls, as their heads named them.
+        tokens: Vec<u64>,
+    },
+    /// Membership, Catalog, Look or LookReply, as it came.
+    Control {
+        /// Which of them.
+        kind: FrameKind,
+        /// Zero, but of looks and their replies: the number the asker chose.
+        stream: StreamId,
+        /// The message.
+        payload: Bytes,
+    },
+}

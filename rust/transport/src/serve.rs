@@ -1,0 +1,139 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use parking_lot::Mutex;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::outbox::Phase;
+use crate::reader::{Reader, Stop, Turn};
+use crate::{Connection, FrameHandler, Lost, LostCause};
+
+/// What an orderly close may take until the goodbye is with the kernel.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long the peer is listened to after the goodbye, so that it reads that and not a reset.
+const LINGER_TIMEOUT: Duration = Duration::from_millis(250);
+/// What is thrown away meanwhile at most.
+const LINGER_BYTES_MAX: usize = 1024 * 1024;
+
+/// The reading task of a connection, from its first frame to what is known at its end.
+pub(crate) async fn serve<H: FrameHandler>(
+    connection: Arc<Connection>,
+    buffer: BytesMut,
+    handler: Arc<Mutex<H>>,
+) {
+    handler.lock().opened(&connection);
+    let mut reader = Reader::new(connection.clone(), buffer);
+    read(&connection, &mut reader, &handler).await;
+    let lost = end(&connection).await;
+    connection.counters.ended_by(&lost.cause);
+    tracing::debug!(?connection, cause = %lost.cause, "connection ended");
+    let said_goodbye = matches!(lost.cause, LostCause::Closed(_) | LostCause::Protocol(_));
+    {
+        let mut handler = handler.lock();
+        reader.finish(&mut *handler);
+        handler.closed(&connection, lost);
+        handler.batch_end();
+    }
+    if said_goodbye && connection.link.shutdown_write().is_ok() {
+        // Running out of time is as good as the peer's end.
+        drop(timeout(LINGER_TIMEOUT, linger(&connection, &mut reader)).await);
+    }
+    connection.link.shutdown();
+}
+
+/// Reads until there is nothing more to read, or nothing more to say.
+async fn read<H: FrameHandler>(connection: &Connection, reader: &mut Reader, handler: &Mutex<H>) {
+    let mut close_by = None;
+    loop {
+        if connection.has_said_all() {
+            return;
+        }
+        if !connection.is_open() {
+            let close_by = *close_by.get_or_insert_with(|| Instant::now() + CLOSE_TIMEOUT);
+            if Instant::now() >= close_by {
+                return;
+            }
+        }
+        let turn = {
+            let mut handler = handler.lock();
+            if connection.takes_again() {
+                handler.credit(reader.connection());
+            }
+            reader.turn(&mut *handler)
+        };
+        match turn {
+            Ok(Turn::More) => {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            Ok(Turn::Drained) => {}
+            Err(Stop::Lost(cause)) => return connection.ended(cause),
+            Err(Stop::Breach(error)) => return connection.close_for(error),
+        }
+        tokio::select! {
+            ready = connection.link.readable() => if let Err(error) = ready {
+                return connection.ended(LostCause::Broken(error.kind()));
+            },
+            () = connection.attention.notified() => {}
+            () = sleep_until(close_by.unwrap_or_else(Instant::now)), if close_by.is_some() => {}
+        }
+    }
+}
+
+/// Waits until the goodbye is said, if one is to be said, and until nobody writes.
+async fn end(connection: &Connection) -> Lost {
+    let said = async {
+        while !connection.has_said_all() {
+            connection.attention.notified().await;
+        }
+    };
+    let was_said = timeout(CLOSE_TIMEOUT, said).await.is_ok();
+    if !was_said {
+        tracing::debug!(?connection, "the goodbye was not taken");
+    }
+    // Only the first cause counts, so this one never shows.
+    connection.ended(LostCause::Ended);
+    loop {
+        {
+            let outbox = connection.outbox();
+            if let (false, Phase::Over(cause)) = (outbox.writing, &outbox.phase) {
+                return Lost { first_unsent: outbox.first_unsent(), cause: cause.clone() };
+            }
+        }
+        connection.attention.notified().await;
+    }
+}
+
+async fn linger(connection: &Connection, reader: &mut Reader) {
+    let mut skipped = 0;
+    while skipped < LINGER_BYTES_MAX {
+        match reader.skip() {
+            Some(0) => return,
+            Some(count) => skipped += count,
+            None => {
+                if connection.link.readable().await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// The writing task of a connection: finishes what the kernel did not take at once.
+pub(crate) async fn write_blocked(connection: Arc<Connection>) {
+    while !connection.is_over() {
+        connection.blocked.notified().await;
+        while !connection.is_over() {
+            tokio::select! {
+                ready = connection.link.writable() => if let Err(error) = ready {
+                    return connection.ended(LostCause::Broken(error.kind()));
+                },
+                () = connection.blocked.notified() => {}
+            }
+            if !connection.flush_blocked() {
+                break;
+            }
+        }
+    }
+}
