@@ -87,12 +87,11 @@ impl Membership {
         }
     }
 
-    /// Another node answers at the address of `former`: proof, unless we are connected to `former` elsewhere.
+    /// Another node answers at the address of `former`: proof. Should it live elsewhere all the same, it is told and
+    /// returns.
     pub(crate) fn address_taken(&mut self, by: NodeId, former: NodeId, out: &mut Vec<Output>) {
         if by == former {
             self.counters.malformed += 1;
-        } else if self.peers.contains(&former) {
-            self.accuse(former, self.config.confirmation, Origin::Own, out);
         } else {
             self.hold_for_down(former, out);
         }

@@ -39,6 +39,7 @@ struct Attempt {
 #[derive(Debug, Clone)]
 struct Flight {
     target: Target,
+    started: Time,
     gives_up: Time,
 }
 
@@ -151,7 +152,7 @@ impl Dialer {
                 Target::Member(node) => Some(*node),
             };
             out.push(Output::Dial { dial, expect, addresses: attempt.addresses.clone() });
-            self.in_flight.insert(dial, Flight { target: target.clone(), gives_up });
+            self.in_flight.insert(dial, Flight { target: target.clone(), started: now, gives_up });
         }
     }
 
@@ -168,7 +169,8 @@ impl Dialer {
         let Some(attempt) = self.targets.get_mut(&flight.target) else { return Verdict::Nothing };
         attempt.in_flight = false;
         attempt.failures = attempt.failures.saturating_add(1);
-        attempt.at = now + backoff(attempt.failures, config, rng);
+        // From start to start, so that a dial into a black hole does not lengthen the longest back-off.
+        attempt.at = now.max(flight.started + backoff(attempt.failures, config, rng));
         let abrupt = std::mem::take(&mut attempt.after_abrupt_loss);
         match (flight.target, outcome) {
             (Target::Seed(_), DialOutcome::Connected { node }) => {

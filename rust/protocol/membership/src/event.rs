@@ -15,13 +15,13 @@ pub enum Input {
         /// One entry per seed; an entry holds what one seed resolved to.
         seeds: Vec<Addresses>,
     },
-    /// A handshake with a node of this cluster is done. Comes before any message from it. While several connections
-    /// to one peer overlap, the driver reports the first one and the end of the last one only.
+    /// A handshake with a node of this cluster is done. Comes before any message from it, and again when a later
+    /// connection to the same peer takes over: both sides greet again, which repairs what the earlier one lost.
     Connected {
         /// Who it proved to be.
         peer: MemberIdentity,
     },
-    /// The last connection to that peer ended.
+    /// The last of the connections to that peer ended.
     Disconnected {
         /// The peer.
         peer: NodeId,
@@ -251,4 +251,66 @@ pub enum Message {
     },
     /// The receiver shall send the signed leaves of these.
     WantLeaves(Vec<NodeId>),
+}
+
+#[cfg(test)]
+mod tests {
+    use mpreg_types::{NodeKey, Signature};
+
+    use super::*;
+    use crate::RowState;
+
+    fn row() -> Row {
+        Row {
+            node: NodeId::from_bytes([0xa1; 16]),
+            incarnation: Incarnation(0x0102_0304_0506),
+            generation: 2,
+            refutation: 3,
+            state: RowState::Suspect,
+            addresses: Addresses::new(vec!["h:1".to_owned()]).unwrap(),
+        }
+    }
+
+    #[test]
+    fn every_message_survives_the_wire() {
+        let key = NodeKey::from_bytes([1; 32]);
+        let leave = Signed { key, signature: Signature::from_bytes([2; 64]), body: Bytes::from_static(b"x") };
+        let node = row().node;
+        let messages = [
+            Message::Swim(Bytes::from_static(b"packet")),
+            Message::News(vec![row()]),
+            Message::Leave(leave),
+            Message::Compare { hash: [7; 16] },
+            Message::Table { after: None, until: Some(node), rows: vec![row()] },
+            Message::WantLeaves(vec![node]),
+        ];
+        for message in messages {
+            let bytes = rmp_serde::to_vec(&message).unwrap();
+            assert_eq!(rmp_serde::from_slice::<Message>(&bytes).unwrap(), message);
+        }
+    }
+
+    #[test]
+    fn golden_bytes_of_news() {
+        let bytes = rmp_serde::to_vec(&Message::News(vec![row()])).unwrap();
+        let hex = bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+        let golden = concat!(
+            "81a46e657773",                         // {"news":
+            "9196",                                 // [[
+            "c410a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1a1", // node
+            "cf0000010203040506",                   // incarnation
+            "0203",                                 // generation, refutation
+            "a773757370656374",                     // "suspect"
+            "91a3683a31",                           // ["h:1"]
+        );
+        assert_eq!(hex, golden);
+    }
+
+    #[test]
+    fn addresses_beyond_the_limits_do_not_decode() {
+        let long = vec!["x".repeat(Addresses::BYTES_MAX + 1)];
+        assert!(rmp_serde::from_slice::<Addresses>(&rmp_serde::to_vec(&long).unwrap()).is_err());
+        let many = vec![String::new(); Addresses::MAX + 1];
+        assert!(rmp_serde::from_slice::<Addresses>(&rmp_serde::to_vec(&many).unwrap()).is_err());
+    }
 }

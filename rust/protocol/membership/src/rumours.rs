@@ -47,6 +47,7 @@ impl Membership {
     pub(crate) fn learn(&mut self, rows: Vec<Row>, origin: Origin, out: &mut Vec<Output>) {
         let mut believed = Vec::new();
         let mut unknown = 0;
+        let mut left = Vec::new();
         for row in rows {
             if row.generation == SwimId::LEFT && row.state != RowState::Left {
                 self.counters.malformed += 1;
@@ -55,6 +56,9 @@ impl Membership {
             } else if row.state == RowState::Left {
                 // Only the signed leave counts; `repair` asks for it.
             } else if let Some(entry) = self.table.get(row.node) {
+                if entry.leave.is_some() && row.incarnation <= entry.member.identity.incarnation {
+                    left.push(row.node);
+                }
                 let newer = row.precedence() > entry.row().precedence();
                 let unknown_start = row.incarnation > entry.member.identity.incarnation;
                 let dead_before_seen = unknown_start && row.state == RowState::Down;
@@ -71,6 +75,10 @@ impl Membership {
             }
         }
         self.believe(&believed, origin, out);
+        // Who speaks of a member that left has missed its leave. (A table is answered as a whole, by `repair`.)
+        if let Origin::News(peer) = origin {
+            self.send_leaves(peer, left, out);
+        }
     }
 
     fn believe(&mut self, rows: &[Row], origin: Origin, out: &mut Vec<Output>) {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use foca::{Message as Swim, Notification, Runtime, State, Timer};
 use mpreg_types::{MemberState, NodeId};
+use rand::RngExt;
 
 use crate::codec::{self, PACKET_BYTES_MAX};
 use crate::membership::Membership;
@@ -130,6 +131,8 @@ impl Membership {
     pub(crate) fn swim_timer(&mut self, timer: Timer<SwimId>, out: &mut Vec<Output>) {
         let mut wishes = Wishes::default();
         let handled = self.foca.handle_timer(timer, &mut wishes);
+        // This one is a round of probes that goes on; what other calls plan is the first round.
+        self.plan_timers(&mut wishes, false);
         self.fulfil(wishes, &handled, out);
         self.adopt_changes(Origin::Own, out);
     }
@@ -148,18 +151,24 @@ impl Membership {
         self.apply(&[], Origin::Own, out);
     }
 
-    fn fulfil(&mut self, wishes: Wishes, result: &Result<(), foca::Error>, out: &mut Vec<Output>) {
-        if result.is_err() {
-            self.counters.swim_errors += 1;
-        }
-        for (timer, after) in wishes.timers {
+    fn plan_timers(&mut self, wishes: &mut Wishes, first_round: bool) {
+        for (timer, after) in wishes.timers.drain(..) {
             let after = match &timer {
                 Timer::ChangeSuspectToDown { .. } => continue,
+                // Nodes that start together must not probe in step, or the dead wait longer for their first probe.
+                Timer::ProbeRandomMember(_) if first_round => after * self.rng.random_range(0..1000) / 1000,
                 Timer::ProbeRandomMember(_) | Timer::SendIndirectProbe { .. } => self.health.stretch(after),
                 _ => after,
             };
             self.schedule.add(self.now + after, Task::Swim(timer));
         }
+    }
+
+    fn fulfil(&mut self, mut wishes: Wishes, result: &Result<(), foca::Error>, out: &mut Vec<Output>) {
+        if result.is_err() {
+            self.counters.swim_errors += 1;
+        }
+        self.plan_timers(&mut wishes, true);
         let id = *self.foca.identity();
         let mut refutation = if id == self.own_id { self.own_refutation } else { 0 };
         for (to, packet) in wishes.packets {
