@@ -144,6 +144,9 @@ impl Switch {
                         self.no_slot.remove(function);
                     }
                 }
+                if self.no_slot.is_empty() {
+                    self.poll_at = None;
+                }
             }
             Some(Place::Parked(relay)) => {
                 if let Some(line) = self.no_credit.get_mut(&relay.to) {

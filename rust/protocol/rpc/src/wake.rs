@@ -182,6 +182,9 @@ impl CallTable {
                         self.no_slot.remove(&function);
                     }
                 }
+                if self.no_slot.is_empty() {
+                    self.poll_at = None;
+                }
             }
             _ => {}
         }
