@@ -35,6 +35,8 @@ impl Named {
             Ok(at) => at,
             Err(at) => {
                 let version = candidate.version.clone();
+                // Most names have one version: the usual room for four would be half of the index's memory.
+                self.groups.reserve_exact(1);
                 self.groups.insert(at, Group { version, members: Vec::with_capacity(1), own: None });
                 at
             }

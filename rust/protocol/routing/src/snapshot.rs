@@ -3,7 +3,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use mpreg_types::{
-    ClusterId, FunctionId, FunctionName, FunctionVersion, NodeId, Selector, Wanted, WantedCluster,
+    ClusterId, FunctionId, FunctionName, FunctionVersion, Incarnation, NodeId, Selector, Wanted,
+    WantedCluster,
 };
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -129,6 +130,24 @@ impl Snapshot {
         })
     }
 
+    /// The function of that identity on one start of one node.
+    pub fn find(
+        &self,
+        node: NodeId,
+        incarnation: Incarnation,
+        id: &FunctionId,
+        version: &FunctionVersion,
+    ) -> Option<Arc<Candidate>> {
+        let offered = self.sources_of_id(id).into_iter().flatten().flat_map(Named::candidates);
+        let same = |candidate: &&Arc<Candidate>| {
+            candidate.node() == node
+                && candidate.incarnation() == incarnation
+                && candidate.id == *id
+                && candidate.version == *version
+        };
+        offered.into_iter().find(same).cloned()
+    }
+
     /// Everyone who offers `name`, dead ones included, the highest version first.
     pub fn candidates(&self, name: &FunctionName) -> impl Iterator<Item = &Arc<Candidate>> {
         self.named(name).into_iter().flat_map(Named::candidates)
@@ -147,6 +166,12 @@ impl Snapshot {
         };
         let sources = self.sources(&selector.function).into_iter().flatten();
         sources.flat_map(|named| &named.groups).flat_map(|group| &group.members).filter(of_id)
+    }
+
+    /// How many shards are the very same in both.
+    #[cfg(test)]
+    pub(crate) fn shares_shards_with(&self, other: &Self) -> usize {
+        self.shards.iter().zip(&other.shards).filter(|(a, b)| Arc::ptr_eq(a, b)).count()
     }
 
     fn check_cluster(&self, selector: &Selector) -> Result<(), NoCandidate> {
