@@ -1,5 +1,7 @@
 //! The peers: who is connected, who should be, and what a lost or refused connection says about a process.
 
+use std::time::Duration;
+
 use mpreg_types::{MemberState, NodeId};
 
 use crate::dialer::Verdict;
@@ -167,7 +169,7 @@ impl Membership {
             } else if dialled && !identity.addresses.is_empty() {
                 // Of two that hear of each other one dials; the other one only if nothing comes of it.
                 let patient = entry.member.state == MemberState::Alive && self.own_id.node > node;
-                let wait = if patient { self.config.dial_patience } else { std::time::Duration::ZERO };
+                let wait = if patient { self.config.dial_patience } else { Duration::ZERO };
                 self.dialer.want(node, &identity.addresses, self.now + wait);
             } else {
                 self.dialer.forget(node, false);

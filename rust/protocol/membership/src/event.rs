@@ -2,7 +2,7 @@
 //! what travels between two memberships.
 
 use bytes::Bytes;
-use mpreg_types::{Incarnation, LeaveReason, NodeId, Signed, Verified};
+use mpreg_types::{Incarnation, LeaveReason, NodeId, Signed, Time, Verified};
 use serde::{Deserialize, Serialize};
 
 use crate::{Addresses, Member, MemberIdentity, Row};
@@ -129,7 +129,7 @@ pub enum Output {
         /// What to hand back.
         timer: Timer,
         /// When.
-        at: mpreg_types::Time,
+        at: Time,
     },
     /// Dial all `addresses` in parallel, shake hands, answer with [`Input::Dialled`] within `Config::dial_timeout`.
     Dial {
@@ -213,7 +213,8 @@ pub enum Event {
         /// Which start of it.
         incarnation: Incarnation,
     },
-    /// Others know a later start of *this* node: this process is the older one and must end or start again above it.
+    /// A peer speaks of a later start of *this* node. Hearsay: if a handshake is refused for it too, this process is the
+    /// older one, and ends or starts again above it.
     Superseded {
         /// The later one.
         incarnation: Incarnation,

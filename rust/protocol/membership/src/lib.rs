@@ -4,9 +4,10 @@
 //! others to probe for it, merges what it hears by SWIM's order of precedence, and makes an accused node refute. This
 //! crate is the adapter around it and does what foca does not:
 //!
-//! * *Dissemination.* News (up, suspect, refuted, down, left) is pushed to every connected peer at once and passed on
-//!   once by whoever sees it first; on connect, and every few seconds with one random peer, the tables are compared by
-//!   hash and repaired. foca's own piggyback, which forgets rumours, is cut off.
+//! * *Dissemination.* Whoever sees a member come up, suspects it, holds it for Down or refutes pushes that to every
+//!   connected peer at once; deaths, refutations and leaves are passed on once by everybody who sees them first (beyond
+//!   the full mesh all news is). On connect, and every few seconds with one random peer, the tables are compared by hash
+//!   and repaired. foca's own piggyback, which forgets rumours, is cut off.
 //! * *Local health* (Lifeguard, Dadgar et al. 2017): a node that finds itself late shifts everything it waits for by
 //!   the lateness and so accuses nobody for its own sleep.
 //! * *Evidence before hearsay.* A suspicion goes straight to the suspect. Who has heard from an accused node since the

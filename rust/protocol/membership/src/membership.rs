@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 use foca::{Foca, NoCustomBroadcast};
-use mpreg_types::{MemberState, NodeId, Time};
+use mpreg_types::{Incarnation, MemberState, NodeId, Time};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -56,7 +56,8 @@ pub struct Membership {
     pub(crate) pending: BTreeMap<NodeId, VecDeque<Message>>,
     /// Addresses of nodes and starts that foca is about to be told of.
     pub(crate) new_addresses: BTreeMap<NodeId, Addresses>,
-    pub(crate) superseded: Option<mpreg_types::Incarnation>,
+    /// The latest start of this node that others spoke of, if it is later than this one.
+    pub(crate) superseded: Option<Incarnation>,
     pub(crate) counters: Counters,
     phase: Phase,
     armed: Option<(Timer, Time)>,
@@ -183,8 +184,10 @@ impl Membership {
             Input::Message { from, message } => self.message(from, message, out),
             Input::Left { from, leave } => self.left(from, leave, out),
             Input::Leave { signed } => {
-                let to = self.peers.iter().copied().collect();
-                out.push(Output::SendMany { to, message: Message::Leave(signed) });
+                let to: Vec<NodeId> = self.peers.iter().copied().collect();
+                if !to.is_empty() {
+                    out.push(Output::SendMany { to, message: Message::Leave(signed) });
+                }
                 self.phase = Phase::Left;
             }
             Input::Timer(timer) => {

@@ -3,6 +3,8 @@
 //! `Compare` is answered only when it differs, with the whole table in messages that each cover a range of nodes. The
 //! receiver learns, answers with what the sender lacks in that range, and asks for the signed leaves it lacks itself.
 
+use std::collections::BTreeMap;
+
 use mpreg_types::{MemberState, NodeId};
 use rand::RngExt;
 
@@ -58,8 +60,7 @@ impl Membership {
         rows: Vec<Row>,
         out: &mut Vec<Output>,
     ) {
-        let theirs: std::collections::BTreeMap<NodeId, Row> =
-            rows.iter().map(|row| (row.node, row.clone())).collect();
+        let theirs: BTreeMap<NodeId, Row> = rows.iter().map(|row| (row.node, row.clone())).collect();
         self.learn(rows, Origin::Table(from), out);
         let covered =
             |node: NodeId| after.is_none_or(|after| node > after) && until.is_none_or(|until| node <= until);

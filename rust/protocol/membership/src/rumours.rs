@@ -4,6 +4,7 @@
 //! found by comparison, told as an event, and passed on. Invariants: a death is believed only of a member that had its
 //! chance to answer *us*; what is dead and unknown here stays unknown; nothing said by others makes a member leave.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use foca::State;
@@ -60,9 +61,7 @@ impl Membership {
                     left.push(row.node);
                 }
                 let newer = row.precedence() > entry.row().precedence();
-                let unknown_start = row.incarnation > entry.member.identity.incarnation;
-                let dead_before_seen = unknown_start && row.state == RowState::Down;
-                if newer && !dead_before_seen && !self.doubts(&row, origin, out) {
+                if newer && !self.contradicts_start(&row, origin) && !self.doubts(&row, origin, out) {
                     believed.push(row);
                 }
             } else if row.state == RowState::Down {
@@ -124,6 +123,17 @@ impl Membership {
         }
     }
 
+    /// True for hearsay of a later start that there is better knowledge about: a start that was never seen cannot be
+    /// dead, and while the known start holds a connection to us it is the living one. (A start that takes over
+    /// connects by itself.)
+    fn contradicts_start(&self, row: &Row, origin: Origin) -> bool {
+        let Some(entry) = self.table.get(row.node) else { return false };
+        let connected = self.peers.contains(&row.node) && entry.is_living();
+        row.incarnation > entry.member.identity.incarnation
+            && origin != Origin::Own
+            && (row.state == RowState::Down || connected)
+    }
+
     /// True for a death that own evidence speaks against, or that has to wait until the member had its chance.
     fn doubts(&mut self, row: &Row, origin: Origin, out: &mut Vec<Output>) -> bool {
         let Some(accuser) = origin.peer() else { return false };
@@ -131,12 +141,8 @@ impl Membership {
         if row.state >= RowState::Suspect && entry.accuser.is_none() {
             entry.accuser = Some(accuser);
         }
-        let is_this_start = entry.member.identity.incarnation == row.incarnation;
-        if row.state != RowState::Down
-            || !entry.is_living()
-            || !is_this_start
-            || !self.peers.contains(&row.node)
-        {
+        let patience = entry.asked + self.config.confirmation;
+        if row.state != RowState::Down || !entry.is_living() || !self.peers.contains(&row.node) {
             return false;
         }
         if entry.member.state == MemberState::Alive {
@@ -148,8 +154,6 @@ impl Membership {
             self.ask_again(row.node, out);
             return true;
         }
-        let patience =
-            self.table.get(row.node).map_or(Time::ZERO, |entry| entry.asked) + self.config.confirmation;
         self.schedule.shorten_suspicion(row.node, patience);
         self.now < patience
     }
@@ -171,7 +175,7 @@ impl Membership {
 
     /// The time to refute is over.
     pub(crate) fn suspicion_over(&mut self, node: NodeId, out: &mut Vec<Output>) {
-        if self.peers.contains(&node) && self.answered_since_asked(node) {
+        if self.answered_since_asked(node) {
             self.ask_again(node, out);
         } else {
             self.hold_for_down(node, out);
@@ -244,12 +248,10 @@ impl Membership {
     fn adopt(&mut self, change: Change, origin: Origin, out: &mut Vec<Output>) {
         let node = change.id.node;
         let addresses = self.new_addresses.remove(&node);
-        let former = self.table.get(node).map(|entry| {
-            let start = entry.member.identity.incarnation;
-            (start, entry.generation, entry.member.state)
-        });
+        let former =
+            self.table.get(node).map(|entry| (entry.member.identity.incarnation, entry.member.state));
         let state = state_of(change.state, MemberState::Down);
-        let same_start = former.filter(|(incarnation, ..)| *incarnation == change.id.incarnation);
+        let same_start = former.filter(|(incarnation, _)| *incarnation == change.id.incarnation);
         if same_start.is_none() {
             let identity = MemberIdentity {
                 node,
@@ -268,8 +270,8 @@ impl Membership {
                 entry.member.since = self.now;
             }
         }
-        let before = same_start.map(|(_, _, state)| state);
-        let replaced = former.map(|(incarnation, ..)| incarnation).filter(|_| same_start.is_none());
+        let before = same_start.map(|(_, state)| state);
+        let replaced = former.map(|(incarnation, _)| incarnation).filter(|_| same_start.is_none());
         self.announce(node, before, replaced, out);
         self.pass_on(node, before, origin);
         self.connections_changed = true;
@@ -344,7 +346,7 @@ impl Membership {
     }
 
     fn forget_the_removed(&mut self, out: &mut Vec<Output>) {
-        let kept: std::collections::BTreeSet<NodeId> =
+        let kept: BTreeSet<NodeId> =
             self.foca.iter_membership_state().map(|member| member.id().node).collect();
         let gone: Vec<MemberIdentity> = self
             .table

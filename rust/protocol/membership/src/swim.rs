@@ -194,7 +194,7 @@ impl Membership {
         }
     }
 
-    /// True while foca holds `node` for active; used by assertions.
+    /// The table's invariant; too slow to check in release.
     pub(crate) fn mirrors_foca(&self) -> bool {
         self.foca.iter_membership_state().all(|member| {
             self.table.get(member.id().node).is_some_and(|entry| {

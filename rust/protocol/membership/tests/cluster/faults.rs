@@ -106,7 +106,7 @@ fn the_same_seed_gives_the_same_run() {
         world.run(SECOND * 10);
         world.kill(5);
         world.run(SECOND * 10);
-        let sent: Vec<u64> = world.nodes.iter().map(|node| node.sent_bytes).collect();
+        let sent: Vec<u64> = world.nodes.iter().map(|node| node.sent_messages).collect();
         (world.events, sent)
     };
     let first = run(1);

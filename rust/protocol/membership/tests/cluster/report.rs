@@ -63,7 +63,10 @@ fn idle(count: usize) {
         let nodes = world.nodes.iter();
         nodes.fold((0, 0), |sum, node| (sum.0 + node.sent_messages, sum.1 + node.sent_bytes))
     };
-    let mut world = World::converged(count, Config::lan(), 1);
+    let mut world = World::new(count, Config::lan(), 1);
+    world.counts_bytes = true;
+    (0..count).for_each(|node| world.start(node, &[0]));
+    world.run(SECOND * 3);
     let start = sent(&world);
     world.run(SECOND * 100);
     let end = sent(&world);

@@ -80,6 +80,16 @@ fn the_dead_and_unknown_stay_unknown() {
 }
 
 #[test]
+fn a_rumour_of_a_later_start_does_not_replace_a_member_we_are_connected_to() {
+    let mut world = World::converged(3, Config::lan(), 1);
+    let later = Row { incarnation: Incarnation(u64::MAX), ..row(&world, 2, RowState::Alive) };
+    say(&mut world, 1, 0, vec![later]);
+    world.run(SECOND * 8);
+    assert!(world.events.is_empty(), "{:?}", world.events);
+    assert!(world.all_see_all());
+}
+
+#[test]
 fn a_row_that_claims_a_leave_is_worth_nothing() {
     let mut world = World::converged(3, Config::lan(), 1);
     let left = Row { generation: u32::MAX, ..row(&world, 2, RowState::Left) };
