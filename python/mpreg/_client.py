@@ -49,8 +49,15 @@ class Client(Caller):
 class Connecting:
     """What `connect` returns: `async with` opens and closes a client, `await` opens one that you close."""
 
-    def __init__(self, addresses: tuple[str, ...], timeout: float | None, config: Config | None) -> None:
+    def __init__(
+        self,
+        addresses: tuple[str, ...],
+        timeout: float | None,
+        config: Config | None,
+        surroundings: Surroundings | None = None,
+    ) -> None:
         self._arguments = (addresses, timeout, config)
+        self._surroundings = surroundings
         self._client: Client | None = None
 
     def __await__(self) -> Generator[None, None, Client]:
@@ -65,7 +72,7 @@ class Connecting:
             await self._client.close()
 
     async def _open(self) -> Client:
-        settings, limit = open_settings(*self._arguments, Surroundings.of_process())
+        settings, limit = open_settings(*self._arguments, self._surroundings or Surroundings.of_process())
         core = native.ClientCore(settings)
         try:
             await core.open()

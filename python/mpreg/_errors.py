@@ -67,7 +67,8 @@ class MpregError(Exception):
     retry_after: float | None = None
 
     def __init__(self, message: str = "", **fields: Any) -> None:
-        super().__init__(message)
+        # Not `super()`: behind a declared class it would be the user's own `__init__`, with arguments we cannot know.
+        Exception.__init__(self, message)
         self._message = message
         for name, value in fields.items():
             setattr(self, name, value)
@@ -181,7 +182,7 @@ class RemoteError(CallError):
     def __reduce__(self) -> tuple[Any, ...]:
         # The class was made here and has no name to import; it is made again from what it stands for.
         state = {name: value for name, value in self.__dict__.items() if not name.startswith("__")}
-        return (_rebuild, (type(self).__mro__[2], self._message, self.args, state))
+        return (_rebuild, (type(self).__bases__[-1], self._message, self.args, state))
 
 
 class GraphError(CallError):

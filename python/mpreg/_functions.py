@@ -224,7 +224,7 @@ class Functions(Offering):
         self, *, prefix: str = "", resources: Iterable[str] = (), tags: Mapping[str, str] | None = None
     ) -> None:
         if prefix:
-            _mpreg.check_name("function", f"{prefix}x")
+            _mpreg.check_name("own_function", f"{prefix}x")
         self._prefix = prefix
         self._resources = _resources(resources)
         self._tags = _tags(tags)
@@ -273,7 +273,7 @@ def define(function: Any, name: str | None, options: dict[str, Any], *, prefix: 
     options = _with_declaration(plain, name, options)
     if "implements" not in options:
         # A declaration's name has its prefix already.
-        options["name"] = _mpreg.check_name("function", prefix + (name or _own_name(plain)))
+        options["name"] = _mpreg.check_name("own_function", prefix + (name or _own_name(plain)))
     version = options.get("version")
     raises = tuple(options.get("raises", ()))
     for cls in raises:

@@ -13,16 +13,18 @@ from contextvars import ContextVar
 from types import GenericAlias
 from typing import Any, Final, Literal, Protocol, Self, TypeAlias, TypeVar, final
 
+from typing_extensions import Buffer
+
 _T_co = TypeVar("_T_co", covariant=True)
 
 __version__: Final[str]
 
 # --- names: parsed once, by `mpreg-types`; a bad one is `ConfigError` (made by the hook) that quotes it --------------
 
-_NameKind: TypeAlias = Literal["function", "function_id", "node", "instance", "cluster", "resource", "tag"]
+_NameKind: TypeAlias = Literal["function", "own_function", "function_id", "node", "instance", "cluster", "resource", "tag"]
 
 def check_name(kind: _NameKind, text: str, /) -> str:
-    """`text` if it obeys the grammar of its kind."""
+    """`text` if it obeys the grammar of its kind; "own_function" refuses names under `mpreg.` too."""
 
 def check_version(text: str, /) -> str:
     """The version in full: "1.2" becomes "1.2.0"."""
@@ -61,6 +63,39 @@ def log_to(sink: Callable[[int, str, str, dict[str, str]], None] | None, level: 
 
     `level` is that of `logging`. Lines that find no loop within 1 s (Python is stuck) go to stderr if they are warnings.
     """
+
+# --- values (`rust/bindings/src/codec`) -------------------------------------------------------------------------------
+
+@final
+class Converter:
+    """What a type hint became (`mpreg._hints.compile`): a decoded value in, what the hint asks for out, or `DecodeError`."""
+
+    def __new__(cls, nodes: list[tuple[Any, ...]], root: int) -> Self: ...
+    def __call__(self, value: Any) -> Any: ...
+
+@final
+class Memory:
+    """Bytes that Rust received, as a buffer; kept alive by the memoryviews and arrays over it."""
+
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+
+def encode(value: Any, /, *, limit: int = ...) -> bytes:
+    """The encoded form of a value, in one piece; for tests."""
+
+def decode(buffer: Buffer, /, *, cuts: list[int] | None = None) -> Any:
+    """The value that `encode` was given. `cuts`: as if the bytes had arrived in segments that end there."""
+
+def call_by_value(
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any] | None = None,
+    /,
+    *,
+    parameters: Iterable[_Parameter] | None = None,
+    returns: Converter | None = None,
+    first: Any = None,
+) -> Any:
+    """Calls `function` as a node does: arguments and result travel as bytes; for tests."""
 
 # --- what one call carries while its function runs --------------------------------------------------------------------
 
@@ -185,7 +220,7 @@ class RemoteCore:
         wait: float = 0.5,
         sticky: str | None = None,
         metadata: Mapping[str, Any] | None = None,
-        convert: Callable[[Any], Any] | None = None,  # of the result: what `_hints.compile` returned
+        convert: Converter | None = None,  # of the result: what `_hints.compile` returned
         raises: tuple[type[BaseException], ...] = (),
     ) -> Self:
         """Names, version and resources are parsed here: `ConfigError` before any I/O."""
@@ -214,7 +249,7 @@ class _Parameter(Protocol):
     @property
     def required(self) -> bool: ...
     @property
-    def convert(self) -> Callable[[Any], Any] | None:
+    def convert(self) -> Converter | None:
         """What `_hints.compile` returned for its annotation (for 2 and 4: of each item)."""
 
 class _Registration(Protocol):

@@ -113,6 +113,11 @@ class Node(Caller, Offering):
         return self._started().address
 
     @property
+    def is_started(self) -> bool:
+        """True from the moment it can be called until it has stopped."""
+        return self._core is not None
+
+    @property
     def state(self) -> Any:
         """What the lifespan yielded."""
         return self._state
@@ -237,6 +242,7 @@ class Node(Caller, Offering):
                 self._core = run.core
             # Before the start has returned: the first calls may come, and call on, while the others still join.
             self._attach(run.core, self._timeout)
+            run.joining = True
             await run.core.start()
         except BaseException:
             await asyncio.shield(self._stop(run, _REASONS[0]))
@@ -259,7 +265,8 @@ class Node(Caller, Offering):
 
     async def _stop(self, run: _Run, reason: str) -> None:
         try:
-            await run.core.stop(reason)
+            if run.joining:
+                await run.core.stop(reason)
         finally:
             with self._lock:
                 self._core = None
@@ -292,6 +299,7 @@ class _Run:
         self.body: asyncio.Task[Any] | None = None
         self.stopping: asyncio.Future[None] | None = None
         self.failure: ConfigError | None = None
+        self.joining = False
         self.loop = asyncio.get_running_loop()
         self.blocking = SyncCaller(Portal(self.loop))
         self.blocking.surface_of(core, timeout)
@@ -316,9 +324,27 @@ class _Run:
                 self.body.cancel()
 
 
+# For `mpreg.testing`, which belongs to this package and yet is no part of a node.
+# pyright: reportPrivateUsage=false
+
+
 async def start_in(node: Node, surroundings: Surroundings, overrides: Mapping[str, Any]) -> None:
-    """`node.start()` in other surroundings, with settings that win over the node's own: for the test kit."""
-    await node._start(surroundings, overrides)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - this module's own
+    """`node.start()` in other surroundings, with settings that win over the node's own."""
+    await node._start(surroundings, overrides)  # noqa: SLF001
+
+
+async def abandon(node: Node) -> None:
+    """The node ends as by `kill -9`: nobody is told. Its lifespan is left all the same."""
+    run = node._run  # noqa: SLF001
+    if run is not None:
+        run.core.kill()
+        run.joining = False
+        await node.stop()
+
+
+def core_of(node: Node) -> native.NodeCore:
+    """The extension's side of a started node."""
+    return node._started()  # noqa: SLF001
 
 
 def _checked_lifespan(lifespan: Any) -> Any:

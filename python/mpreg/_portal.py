@@ -33,6 +33,7 @@ class Portal:
         self._loop = loop
         self._thread: threading.Thread | None = None
         self._end: asyncio.Event | None = None
+        self._closed = False
 
     def submit(self, start: Callable[[], Awaitable[_T]]) -> Future[_T]:
         """`start` runs on the loop; its awaitable's result is the future's. Cancelling the future cancels the work."""
@@ -60,6 +61,7 @@ class Portal:
     def close(self) -> None:
         """Cancels what is left and ends the thread, if it is the portal's own. Twice changes nothing."""
         with self._lock:
+            self._closed = True
             thread, loop, self._thread, self._loop = self._thread, self._loop, None, None
         if thread is not None and loop is not None and self._end is not None and self._pid == os.getpid():
             loop.call_soon_threadsafe(self._end.set)
@@ -69,9 +71,9 @@ class Portal:
         if self._pid != os.getpid():
             raise ConfigError("made before fork; create it in the child")
         with self._lock:
+            if self._closed:
+                raise ConnectionLostError("this client is closed; make a new one", executed="no")
             if self._loop is None:
-                if self._end is not None:
-                    raise ConnectionLostError("closed: make a new client", executed="no")
                 self._start_thread()
             loop = self._loop
         if loop is None or loop.is_closed():

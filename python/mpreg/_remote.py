@@ -16,7 +16,7 @@ from mpreg._signature import Signature
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from mpreg._mpreg import BlockingCore, Call, CallerCore
+    from mpreg._mpreg import BlockingCore, Call, CallerCore, Converter
 
 _P = ParamSpec("_P")
 _R_co = TypeVar("_R_co", covariant=True)
@@ -110,7 +110,7 @@ def prepare(
     """A handle for a name or function object with its options checked, before any I/O."""
     given = _checked(options)
     if isinstance(target, str):
-        _mpreg.check_name("function_id", target)
+        _mpreg.check_name("function", target)
         return make(caller, name=target, convert=_result_hint(returns), **given)
     if isinstance(target, native.RemoteCore):
         raise ConfigError("this is a handle already: call it directly, handle(...)")
@@ -133,14 +133,14 @@ def selection(target: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     if "resources" in given:
         chosen["resources"] = list(given["resources"])
     if isinstance(target, str):
-        return {"name": _mpreg.check_name("function_id", target), **chosen}
+        return {"name": _mpreg.check_name("function", target), **chosen}
     mark = mark_of(target)
     return {"name": mark.name, "version": mark.constraint, "contract": mark.contract, **chosen}
 
 
 def name_of(target: Any) -> str:
     """The name of a function given by name or object."""
-    return _mpreg.check_name("function_id", target) if isinstance(target, str) else mark_of(target).name
+    return _mpreg.check_name("function", target) if isinstance(target, str) else mark_of(target).name
 
 
 def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -198,7 +198,7 @@ _CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = {
 }
 
 
-def _result_hint(returns: Any) -> Any:
+def _result_hint(returns: Any) -> Converter | None:
     from mpreg._hints import compile as compile_hint
 
     return None if returns is NOT_GIVEN else compile_hint(returns)

@@ -18,6 +18,8 @@ from mpreg._errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from mpreg._mpreg import Converter
+
 _EMPTY: Final = inspect.Parameter.empty
 # A dotted name outside quotes; its last part is what was written in most modules.
 _DOTTED: Final = re.compile(r"""('[^']*'|"[^"]*")|\b(?:[^\W\d]\w*\.)+([^\W\d]\w*)""")
@@ -32,7 +34,7 @@ class Parameter:
     name: str
     kind: int
     required: bool
-    convert: Callable[[Any], Any] | None
+    convert: Converter | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,7 +101,7 @@ class Signature:
         )
 
     @functools.cached_property
-    def convert_result(self) -> Callable[[Any], Any] | None:
+    def convert_result(self) -> Converter | None:
         """What rebuilds the result by the return annotation."""
         return self._compile(self.shown.return_annotation, "the return value")
 
@@ -107,7 +109,7 @@ class Signature:
         """For `describe`-like tools; the hot way never comes here."""
         return self.shown.bind(*args, **kwargs)
 
-    def _compile(self, annotation: Any, where: str) -> Callable[[Any], Any] | None:
+    def _compile(self, annotation: Any, where: str) -> Converter | None:
         from mpreg._hints import compile as compile_hint
 
         if annotation is _EMPTY:

@@ -26,7 +26,8 @@ pub fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
 #[pyo3(signature = (kind, text, /))]
 fn check_name(py: Python<'_>, kind: &str, text: &str) -> PyResult<String> {
     let checked = match kind {
-        "function" => function_name(text),
+        "function" => FunctionName::parse(text).map(|_| ()),
+        "own_function" => own_function_name(text),
         "function_id" => FunctionId::parse(text).map(|_| ()),
         "node" => NodeName::parse(text).map(|_| ()),
         "instance" => Instance::parse(text).map(|_| ()),
@@ -60,7 +61,8 @@ fn nearest(text: &str, names: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
     Ok(mpreg_types::nearest(text, names.iter().map(String::as_str)).into_iter().map(str::to_owned).collect())
 }
 
-fn function_name(text: &str) -> Result<(), NameError> {
+/// A name that users may give to what they offer.
+fn own_function_name(text: &str) -> Result<(), NameError> {
     let name = FunctionName::parse(text)?;
     let first = name.as_str().split('.').next().unwrap_or_default();
     if first == RESERVED {

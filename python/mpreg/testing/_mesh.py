@@ -1,0 +1,253 @@
+"""Several nodes in this process, on the in-memory transport or TCP: the code path of processes, with faults at hand.
+
+Invariant: what the mesh changes on nodes (addresses, seeds) holds for its time only; nodes handed in leave as they came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import os
+import random
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
+
+from mpreg._client import Connecting
+from mpreg._config import Config, integer
+from mpreg._errors import ConfigError, MpregError
+from mpreg._node import Node, abandon, core_of, start_in
+from mpreg.testing._conditions import wait_for
+from mpreg.testing._surroundings import secret_file, surroundings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterable, Sequence
+
+Shape = Literal["star", "ring", "chain", "full"]
+Transport = Literal["memory", "tcp"]
+Nodes: TypeAlias = "Node | int | Iterable[Node | int]"
+"""One or several nodes, by object or place."""
+
+_SHAPES: Final = ("star", "ring", "chain", "full")
+_TRANSPORTS: Final = ("memory", "tcp")
+_NODES_MAX: Final = 1_000
+_numbers: Final = itertools.count()
+
+
+class LocalMesh:
+    """`async with LocalMesh(nodes=5, shape="ring") as mesh:` starts the nodes and stops them at the end.
+
+    - `nodes`: how many, or your own nodes; whatever their `listen`, `seeds`, `links` and `trust` say, they run here.
+    - `clusters`: over how many clusters the nodes are spread in turn; `shape`: who is whose seed.
+    - `seed`: makes names of instances the same each time; `transport`: "memory", or "tcp" on loopback, port 0.
+    """
+
+    def __init__(
+        self,
+        nodes: int | Sequence[Node] = 3,
+        *,
+        clusters: int = 1,
+        shape: Shape = "star",
+        seed: int = 0,
+        transport: Transport = "memory",
+        config: Config | None = None,
+    ) -> None:
+        if shape not in _SHAPES or transport not in _TRANSPORTS:
+            raise ConfigError(f"shape takes one of {', '.join(_SHAPES)}; transport one of {', '.join(_TRANSPORTS)}")
+        integer(clusters, "clusters", least=1, most=16)
+        self._shape, self._transport, self.seed = shape, transport, seed
+        chance = random.Random(seed)  # noqa: S311 - the same names each time are the point
+        if isinstance(nodes, int):
+            integer(nodes, "nodes", least=1, most=_NODES_MAX)
+            self.nodes = [
+                Node(
+                    f"node-{number}",
+                    instance=f"{chance.randrange(1 << 24):06x}",
+                    cluster="default" if clusters == 1 else f"cluster-{number % clusters}",
+                    config=config,
+                )
+                for number in range(nodes)
+            ]
+        else:
+            self.nodes = list(nodes)
+        """All nodes, in the order they were started."""
+        self._mesh = f"{os.getpid()}-{next(_numbers)}"
+        self._running: list[Node] = []
+        self._blocked: set[frozenset[int]] = set()
+        self._slowed: set[tuple[int, int]] = set()
+        self._paused: set[int] = set()
+
+    def __repr__(self) -> str:
+        return f"<LocalMesh of {len(self._running)} nodes, {self._shape}, {self._transport}, seed {self.seed}>"
+
+    @property
+    def config(self) -> Config:
+        """For clients of one's own: `mpreg.SyncClient(mesh.nodes[0].address, config=mesh.config)`."""
+        return Config(secret_file=secret_file())
+
+    def connect(self, *to: Node | int) -> Connecting:
+        """A client of these nodes (of the first by default): `async with mesh.connect() as client:`."""
+        nodes = [self._node(each) for each in to] or self.nodes[:1]
+        return Connecting(tuple(node.address for node in nodes), None, None, surroundings())
+
+    async def __aenter__(self) -> Self:
+        try:
+            if self._shape == "star" and len(self.nodes) > 1:
+                await self._start(0)
+                async with asyncio.TaskGroup() as group:
+                    for number in range(1, len(self.nodes)):
+                        group.create_task(self._start(number))
+            else:
+                for number in range(len(self.nodes)):
+                    await self._start(number)
+        except BaseExceptionGroup as errors:
+            await self._stop()
+            # One node's reason says more than a group of the same.
+            raise errors.exceptions[0] from None
+        except BaseException:
+            await self._stop()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stop()
+
+    async def start(self, node: Node | int) -> None:
+        """Starts one of its nodes again after `kill` or `node.stop()`."""
+        await self._start(self.nodes.index(self._node(node)))
+
+    async def add(self, node: Node) -> Node:
+        """Starts one more node, joined to the first one of its cluster that runs."""
+        self.nodes.append(node)
+        await self._start(len(self.nodes) - 1)
+        return node
+
+    def partition(self, a: Nodes, b: Nodes) -> None:
+        """Cuts every node of `a` from every node of `b`, silently and both ways, until `heal()`."""
+        for one, other in self._pairs(a, b):
+            core_of(one).block(core_of(other), True)  # noqa: FBT003 - a positional parameter of the extension
+            self._blocked.add(frozenset((id(one), id(other))))
+
+    def slow(self, a: Nodes, b: Nodes, ms: float) -> None:
+        """Adds `ms` milliseconds to each way between `a` and `b`, until `heal()`."""
+        for one, other in self._pairs(a, b):
+            core_of(one).slow(core_of(other), ms / 1000)
+            core_of(other).slow(core_of(one), ms / 1000)
+            self._slowed.add((id(one), id(other)))
+
+    def heal(self) -> None:
+        """Ends every partition and slowness."""
+        for one, other in itertools.combinations(self._running, 2):
+            if frozenset((id(one), id(other))) in self._blocked:
+                core_of(one).block(core_of(other), False)  # noqa: FBT003 - as above
+            if not self._slowed.isdisjoint({(id(one), id(other)), (id(other), id(one))}):
+                core_of(one).slow(core_of(other), 0.0)
+                core_of(other).slow(core_of(one), 0.0)
+        self._blocked.clear()
+        self._slowed.clear()
+
+    async def kill(self, node: Node | int) -> None:
+        """Ends a node as `kill -9` would: its connections break, nobody is told."""
+        gone = self._node(node)
+        self._running.remove(gone)
+        await abandon(gone)
+
+    def pause(self, node: Node | int) -> None:
+        """Stops a node as SIGSTOP would, until `resume`."""
+        core_of(self._node(node)).pause(True)  # noqa: FBT003 - as above
+        self._paused.add(id(self._node(node)))
+
+    def resume(self, node: Node | int) -> None:
+        """Lets a paused node go on."""
+        core_of(self._node(node)).pause(False)  # noqa: FBT003 - as above
+        self._paused.discard(id(self._node(node)))
+
+    async def converged(self, *, timeout: float = 10.0) -> None:  # noqa: ASYNC109 - told in the error
+        """Returns when all nodes that can reach each other see the same members and the same catalog."""
+        await wait_for(self._is_converged, timeout=timeout, what=f"{self!r} converged")
+
+    async def _is_converged(self) -> bool:
+        return all([await self._agree(group) for group in self._groups()])
+
+    async def _agree(self, group: list[Node]) -> bool:
+        """Nobody outside the group is alive for its nodes, all inside are, and what they know is the same."""
+        ids = {node.id for node in group}
+        if len({core_of(node).fingerprint() for node in group}) > 1:
+            return False
+        for node in group:
+            try:
+                members = await node.members()
+            except MpregError:
+                return False
+            if {member.id for member in members if member.state == "alive"} != ids:
+                return False
+        return True
+
+    def _groups(self) -> list[list[Node]]:
+        """Nodes of one cluster that no partition separates."""
+        left = [node for node in self._running if node.is_started and id(node) not in self._paused]
+        groups: list[list[Node]] = []
+        while left:
+            group = [left.pop(0)]
+            for member in group:
+                near = [n for n in left if n.cluster == member.cluster and not self._is_cut(member, n)]
+                group.extend(near)
+                left = [n for n in left if n not in near]
+            groups.append(group)
+        return groups
+
+    def _is_cut(self, one: Node, other: Node) -> bool:
+        return frozenset((id(one), id(other))) in self._blocked
+
+    def _pairs(self, a: Any, b: Any) -> list[tuple[Node, Node]]:
+        ones, others = self._several(a), self._several(b)
+        return [(one, other) for one in ones for other in others if one is not other]
+
+    def _several(self, which: Any) -> list[Node]:
+        if isinstance(which, Node | int):
+            return [self._node(which)]
+        return [self._node(each) for each in which]
+
+    def _node(self, which: Node | int) -> Node:
+        return self.nodes[which] if isinstance(which, int) else which
+
+    async def _start(self, number: int) -> None:
+        node = self.nodes[number]
+        clusters = {each.cluster for each in self.nodes}
+        overrides = {
+            "listen": f"memory:{self._mesh}-{number}" if self._transport == "memory" else "127.0.0.1:0",
+            "seeds": [seed.address for seed in self._seeds_of(node)],
+            "links": [gateway.address for gateway in self._first_of_each() if gateway.cluster != node.cluster],
+            "trust": sorted(clusters - {node.cluster}),
+        }
+        await start_in(node, surroundings(), overrides)
+        self._running.append(node)
+
+    def _seeds_of(self, node: Node) -> list[Node]:
+        """Those that run already; a ring is closed by its last node."""
+        up = [
+            each for each in self.nodes if each in self._running and each.cluster == node.cluster and each is not node
+        ]
+        if self._shape == "full" or not up:
+            return up
+        if self._shape == "star":
+            return up[:1]
+        closes = self._shape == "ring" and node is self.nodes[-1] and len(up) > 1
+        return [up[-1], up[0]] if closes else up[-1:]
+
+    def _first_of_each(self) -> list[Node]:
+        return list({node.cluster: node for node in reversed(self._running)}.values())
+
+    async def _stop(self) -> None:
+        for node in self._running:
+            if id(node) in self._paused:
+                self.resume(node)
+        await asyncio.gather(*(node.stop() for node in self._running))
+        self._running.clear()
+
+
+@contextlib.asynccontextmanager
+async def local_node(node: Node | str = "test", **options: Any) -> AsyncGenerator[Node]:
+    """One node in memory, alone: your own, or a new one with these options of `Node`."""
+    own = Node(node, **options) if isinstance(node, str) else node
+    async with LocalMesh([own]):
+        yield own
