@@ -167,7 +167,7 @@ impl Catalog {
 
     /// How far this node is with every owner that counts, itself included; sorted by owner.
     pub fn digest_rows(&self) -> Vec<DigestRow> {
-        let shown = self.owners.values().filter(|owner| owner.is_shown());
+        let shown = self.owners.values().filter(|owner| owner.is_shown() && owner.log.version() > 0);
         let mut rows: Vec<DigestRow> = shown.map(|owner| owner.log.row(owner.id)).collect();
         let own = self.own.signed().row(self.me);
         if own.version > 0 {
@@ -198,6 +198,7 @@ impl Catalog {
         match timer {
             Timer::Cut => self.cut(out),
             Timer::AntiEntropy => self.anti_entropy(now, out),
+            Timer::Reunion => self.compare_around(None, out),
             Timer::Want => self.overdue(now),
             Timer::Expire => self.expire(now, out),
         }

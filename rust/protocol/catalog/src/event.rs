@@ -163,6 +163,8 @@ pub enum Timer {
     Cut,
     /// A random peer is to be compared with.
     AntiEntropy,
+    /// Members came back, perhaps with a part of the mesh behind them: the active view is to be compared with.
+    Reunion,
     /// Something missing is to be asked for, or an answer is overdue.
     Want,
     /// A log that was kept in hope is to be dropped.

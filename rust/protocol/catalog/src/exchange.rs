@@ -162,9 +162,16 @@ impl Catalog {
         let Self { repair, owners, .. } = self;
         let outcome = repair.served(from, more, now, |owner| owners.get(owner).map(|owner| &owner.log));
         self.counters.wants_abandoned += outcome.abandoned;
-        // In a partial mesh what came by asking may be news to those around: let them compare.
-        if outcome.progressed && !more && self.view.is_some() {
-            let peers: Vec<NodeId> = self.audience().filter(|peer| **peer != from).copied().collect();
+        if outcome.progressed && !more {
+            self.compare_around(Some(from), out);
+        }
+    }
+
+    /// In a partial mesh what came otherwise than by a push may be news to those around: compare with all but one of
+    /// them. In a full mesh everybody has heard it from its owner.
+    pub(crate) fn compare_around(&mut self, but: Option<NodeId>, out: &mut Vec<Output>) {
+        if self.view.is_some() {
+            let peers: Vec<NodeId> = self.audience().filter(|peer| Some(**peer) != but).copied().collect();
             for peer in peers {
                 self.send_root(peer, out);
             }

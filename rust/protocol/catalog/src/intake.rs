@@ -65,7 +65,7 @@ impl Catalog {
             owner.changed(changes, tell);
             match standing {
                 Standing::Shown => owner.show(tell),
-                Standing::Down(now) => owner.hide(now, tell),
+                Standing::Down(since) => owner.hide(since, tell),
                 Standing::Unknown(_) => {}
             }
         }

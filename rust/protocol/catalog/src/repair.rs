@@ -18,7 +18,7 @@ const SOURCES_MAX: usize = 4;
 #[derive(Debug)]
 struct Missing {
     target: DigestRow,
-    /// Who has it; best first, never empty.
+    /// Who has some of it; best first, never empty.
     sources: Vec<NodeId>,
     due: Time,
     asked: Option<NodeId>,
@@ -77,16 +77,15 @@ impl Repair {
             }
             return room;
         };
+        // Who has less than the best is kept as well: the best may be a boast.
+        missing.sources.retain(|known| *known != source);
         if row.is_ahead_of(Some(&missing.target)) {
             missing.target = row;
-            missing.sources.retain(|known| *known != source);
+            missing.sources.truncate(SOURCES_MAX - 1);
             missing.sources.insert(0, source);
-            missing.sources.truncate(SOURCES_MAX);
-        } else if row == missing.target
-            && missing.sources.len() < SOURCES_MAX
-            && !missing.sources.contains(&source)
-        {
+        } else {
             missing.sources.push(source);
+            missing.sources.truncate(SOURCES_MAX);
         }
         true
     }
@@ -168,10 +167,10 @@ impl Repair {
             missing.asked = None;
             if !missing.target.is_ahead_of(log(&owner).map(|log| log.row(owner)).as_ref()) {
                 self.missing.remove(&owner);
-            } else if more && progressed {
-                missing.due = now;
-            } else {
-                missing.due = now;
+                continue;
+            }
+            missing.due = now;
+            if !(more && progressed) {
                 outcome.abandoned += self.cross_off(&owner, &peer);
             }
         }

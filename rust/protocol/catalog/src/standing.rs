@@ -16,9 +16,14 @@ impl Catalog {
         now: Time,
         out: &mut Vec<Output>,
     ) {
-        let outdated = self.members.get(&node).is_some_and(|member| member.incarnation > incarnation);
-        if node == self.me || outdated {
+        let before = self.members.get(&node).copied();
+        if node == self.me || before.is_some_and(|before| before.incarnation > incarnation) {
             return;
+        }
+        let returns = before.is_some_and(|before| before.state == MemberState::Down);
+        if returns && matches!(state, MemberState::Alive | MemberState::Suspect) && self.view.is_some() {
+            // Until now its log was refused from relays. In a full mesh its own connection brings it.
+            self.set_timer(Timer::Reunion, now + self.config.want_delay, out);
         }
         self.members.insert(node, Member { incarnation, state });
         self.repair.pardon(&node);

@@ -79,17 +79,28 @@ fn a_healed_partition_keeps_what_either_side_wrote() {
 fn a_healed_partition_of_a_partial_mesh_converges_through_one_link() {
     let mut mesh = Mesh::new(40, 5, Config::lan());
     mesh.connect_view(6);
-    mesh.run_for(SECOND);
     let across: Vec<(usize, usize)> = (0..20).flat_map(|a| (20..40).map(move |b| (a, b))).collect();
+    let told = |mesh: &mut Mesh, state| {
+        for (a, b) in &across {
+            mesh.member(*a, *b, state);
+            mesh.member(*b, *a, state);
+        }
+    };
+    // The link between 0 and 39 belongs to the ring.
     for (a, b) in &across {
         mesh.disconnect(*a, *b);
     }
+    mesh.run_for(3 * SECOND);
+    told(&mut mesh, MemberState::Down);
     for node in 0..40 {
         mesh.put(node, function(&format!("n{node}.f"), "x"));
     }
     mesh.run_for(10 * SECOND);
     mesh.connect(0, 39);
-    mesh.run_until_converged(6 * SECOND);
+    // Membership knows later than the connection stands.
+    mesh.run_for(SECOND / 5);
+    told(&mut mesh, MemberState::Alive);
+    mesh.run_until_converged(5 * SECOND);
     mesh.check();
 }
 
@@ -252,4 +263,24 @@ fn what_was_asked_of_a_peer_that_went_away_is_asked_of_another_at_once() {
     mesh.disconnect(joiner, 0);
     mesh.run_until_converged(SECOND / 100);
     mesh.check();
+}
+
+#[test]
+fn a_boast_of_a_peer_keeps_nobody_from_being_asked() {
+    let mut mesh = mesh(4, 1);
+    let joiner = mesh.add();
+    let boast = crate::DigestRow {
+        owner: mesh.sites[3].id,
+        incarnation: mpreg_types::Incarnation(100),
+        version: u64::MAX,
+        snapshot: 0,
+    };
+    let digest = crate::Digest { first: boast.owner, last: boast.owner, rows: vec![boast], answer: true };
+    mesh.connect(joiner, 0);
+    mesh.connect(joiner, 1);
+    let from = mesh.sites[0].id;
+    mesh.input(joiner, Input::Message { from, message: crate::Message::Digest(digest) });
+    mesh.run_for(SECOND);
+    let owner = mesh.sites[3].id;
+    assert_eq!(mesh.sites[joiner].catalog.entries(&owner).count(), 1);
 }
