@@ -165,6 +165,11 @@ impl Switch {
         }
     }
 
+    /// True if calls stand in line for a slot of an own function.
+    pub fn has_waiting(&self) -> bool {
+        !self.no_slot.is_empty()
+    }
+
     /// Calls held: running, waiting, relayed, and those that a dispatcher still works on.
     pub fn len(&self) -> usize {
         self.calls.len()

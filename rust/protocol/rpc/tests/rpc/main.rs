@@ -3,9 +3,11 @@
 mod cluster;
 mod fabric;
 mod port;
+mod promises;
 mod station;
 mod switch_local;
 mod switch_relay;
 mod table_deadline;
 mod table_lines;
 mod table_retry;
+mod wire;
