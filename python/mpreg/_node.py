@@ -189,8 +189,7 @@ class Node(Caller, Offering):
 
     async def __aenter__(self) -> Self:
         await self.start()
-        if self._run is not None:
-            self._run.body = asyncio.current_task()
+        self._enter()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -208,7 +207,7 @@ class Node(Caller, Offering):
         with contextlib.suppress(RuntimeError):
             asyncio.get_running_loop()
             raise ConfigError("serve() runs a loop of its own; in this one use `async with node:`")
-        asyncio.run(self._serve())
+        asyncio.run(self._serve({}))
 
     @contextlib.contextmanager
     def running(self) -> Generator[SyncCaller]:
@@ -225,6 +224,10 @@ class Node(Caller, Offering):
                 raise run.failure
         finally:
             portal.close()
+
+    def _enter(self) -> None:
+        if self._run is not None:
+            self._run.body = asyncio.current_task()
 
     async def _start(self, surroundings: Surroundings, overrides: Mapping[str, Any]) -> None:
         if self._run is not None:
@@ -249,7 +252,7 @@ class Node(Caller, Offering):
             raise
         run.watch_end()
 
-    async def _serve(self) -> None:
+    async def _serve(self, overrides: Mapping[str, Any]) -> None:
         asked = asyncio.Event()
         loop = asyncio.get_running_loop()
 
@@ -260,8 +263,12 @@ class Node(Caller, Offering):
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, leave, number)
-        async with self:
+        await self._start(Surroundings.of_process(), overrides)
+        self._enter()
+        try:
             await asked.wait()
+        finally:
+            await self.__aexit__()
 
     async def _stop(self, run: _Run, reason: str) -> None:
         try:
@@ -324,13 +331,18 @@ class _Run:
                 self.body.cancel()
 
 
-# For `mpreg.testing`, which belongs to this package and yet is no part of a node.
+# For `mpreg.testing` and the command line, which belong to this package and yet are no part of a node.
 # pyright: reportPrivateUsage=false
 
 
 async def start_in(node: Node, surroundings: Surroundings, overrides: Mapping[str, Any]) -> None:
     """`node.start()` in other surroundings, with settings that win over the node's own."""
     await node._start(surroundings, overrides)  # noqa: SLF001
+
+
+def serve_with(node: Node, overrides: Mapping[str, Any]) -> None:
+    """`node.serve()` with what the command line says."""
+    asyncio.run(node._serve(overrides))  # noqa: SLF001
 
 
 async def abandon(node: Node) -> None:

@@ -163,24 +163,16 @@ class LocalMesh:
 
     async def converged(self, *, timeout: float = 10.0) -> None:  # noqa: ASYNC109 - told in the error
         """Returns when all nodes that can reach each other see the same members and the same catalog."""
-        await wait_for(self._is_converged, timeout=timeout, what=f"{self!r} converged")
+        doubts: list[str] = []
 
-    async def _is_converged(self) -> bool:
-        return all([await self._agree(group) for group in self._groups()])
+        async def agreed() -> bool:
+            doubts[:] = [doubt for group in self._groups() if (doubt := await _disagreement(group))]
+            return not doubts
 
-    async def _agree(self, group: list[Node]) -> bool:
-        """Nobody outside the group is alive for its nodes, all inside are, and what they know is the same."""
-        ids = {node.id for node in group}
-        if len({core_of(node).fingerprint() for node in group}) > 1:
-            return False
-        for node in group:
-            try:
-                members = await node.members()
-            except MpregError:
-                return False
-            if {member.id for member in members if member.state == "alive"} != ids:
-                return False
-        return True
+        try:
+            await wait_for(agreed, timeout=timeout)
+        except AssertionError:
+            raise AssertionError(f"{self!r} did not converge within {timeout:g} s: {'; '.join(doubts)}") from None
 
     def _groups(self) -> list[list[Node]]:
         """Nodes of one cluster that no partition separates."""
@@ -243,6 +235,21 @@ class LocalMesh:
                 self.resume(node)
         await asyncio.gather(*(node.stop() for node in self._running))
         self._running.clear()
+
+
+async def _disagreement(group: list[Node]) -> str:
+    """Why these nodes do not see one mesh: each other alive, nobody else, and one catalog. Empty if they do."""
+    ids = {node.id for node in group}
+    for node in group:
+        try:
+            alive = {member.id for member in await node.members() if member.state == "alive"}
+        except MpregError as error:
+            return f"{node.id} does not answer: {error}"
+        if alive != ids:
+            return f"{node.id} sees {', '.join(sorted(alive))} alive, not {', '.join(sorted(ids))}"
+    if len({core_of(node).fingerprint() for node in group}) > 1:
+        return f"the catalogs of {', '.join(sorted(ids))} differ"
+    return ""
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,69 @@
+"""The group of verbs, and the one place where an error becomes a message and an exit status."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+import mpreg as library
+from mpreg._config import hint
+from mpreg.cli import _call, _doctor, _look, _run
+from mpreg.cli._output import tell
+
+if TYPE_CHECKING:
+    from mpreg import MpregError
+
+_VERBS: Final = (
+    _call.call,
+    _look.catalog,
+    _look.describe,
+    _look.explain,
+    _look.members,
+    _doctor.doctor,
+    _run.run,
+)
+
+
+class _Group(click.Group):
+    """Names the nearest verb for an unknown one, and keeps tracebacks for `--verbose`."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            raise click.UsageError(f"{error.message}{hint(args[0], self.commands)}", ctx) from None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except library.MpregError as error:
+            if ctx.params.get("verbose"):
+                traceback.print_exc()
+            tell(str(error), *_hints(error))
+            sys.exit(1)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(library.__version__, prog_name="mpreg")
+@click.option("--verbose", is_flag=True, help="Tracebacks of errors.")
+def mpreg(*, verbose: bool) -> None:
+    """Call any Python function anywhere in your fleet."""
+    # Read by the group from its parameters.
+    del verbose
+
+
+def _hints(error: MpregError) -> list[str]:
+    if isinstance(error, library.FunctionNotFoundError):
+        return ["`mpreg catalog` lists what there is"]
+    if isinstance(error, library.ConnectionLostError):
+        return ["is a node running there? `mpreg doctor --connect ADDRESS` looks closer"]
+    return []
+
+
+for _verb in _VERBS:
+    mpreg.add_command(_verb)

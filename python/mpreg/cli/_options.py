@@ -1,0 +1,42 @@
+"""Options that every verb talking to a mesh has, and the client they make."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+import mpreg
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_F = TypeVar("_F", bound="Callable[..., Any]")
+
+_PATH = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+def as_json(command: _F) -> _F:
+    """`--json`: for programs."""
+    return click.option("--json", "json", is_flag=True, help="One JSON document on stdout.")(command)
+
+
+def connection(command: Callable[..., Any]) -> Callable[..., Any]:
+    """`--connect` and its like become the argument `client`, a connected `SyncClient`."""
+
+    @click.option("--connect", "addresses", multiple=True, metavar="ADDRESS", help="Entry node; else MPREG_SEEDS.")
+    @click.option("--timeout", type=float, default=None, metavar="SECONDS", help="Deadline of each request.")
+    @click.option("--tls-ca", type=_PATH, help="Authorities of the cluster (PEM).")
+    @click.option("--tls-cert", type=_PATH, help="Own certificate (PEM).")
+    @click.option("--tls-key", type=_PATH, help="Own key (PEM).")
+    @click.option("--insecure", is_flag=True, help="Talk to other machines without keys.")
+    @functools.wraps(command)
+    def with_client(*, addresses: tuple[str, ...], timeout: float | None, **options: Any) -> Any:
+        names = ("tls_ca", "tls_cert", "tls_key", "insecure")
+        given = {name: value for name in names if (value := options.pop(name))}
+        with mpreg.SyncClient(*addresses, timeout=timeout, config=mpreg.Config(**given)) as client:
+            return command(client=client, **options)
+
+    return with_client
