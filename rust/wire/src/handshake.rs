@@ -116,20 +116,21 @@ impl Handshake {
         };
         let said = hello.cluster.as_ref().or(self.channel.certificate.as_ref().map(|name| &name.cluster));
         let own = self.local.cluster.as_ref();
-        let (role, cluster) = match (hello.role, said, own) {
-            (Role::Node, Some(said), Some(own)) if said != own => {
+        let (role, cluster) = match (said, own) {
+            (Some(said), Some(own)) if said != own => {
+                let (refusing, refused) = (own.clone(), said.clone());
+                if hello.role != Role::Node {
+                    return Err(Refusal::OtherCluster { role: hello.role, refusing, refused });
+                }
                 if !self.policy.trust.contains(said) {
-                    return Err(Refusal::ForeignCluster { refusing: own.clone(), refused: said.clone() });
+                    return Err(Refusal::ForeignCluster { refusing, refused });
                 }
                 (Role::Gateway, said)
             }
-            (Role::Node, Some(said), _) => (Role::Node, said),
-            (role @ (Role::Client | Role::Worker), Some(said), Some(own)) if said != own => {
-                return Err(Refusal::OtherCluster { role, refusing: own.clone(), refused: said.clone() });
-            }
             // A client that names no cluster takes that of its entry node.
-            (Role::Client, _, Some(own)) | (Role::Worker, Some(_), Some(own)) => (hello.role, own),
-            _ => return Err(not_accepted()),
+            (Some(cluster), _) | (None, Some(cluster)) => (hello.role, cluster),
+            // Two clients.
+            (None, None) => return Err(not_accepted()),
         };
         if self.policy.roles.contains(&role) { Ok((role, cluster.clone())) } else { Err(not_accepted()) }
     }

@@ -87,7 +87,11 @@ impl Hello {
             (1..=LocalHello::ADDRESS_BYTES_MAX).contains(&address.len())
                 && !address.chars().any(char::is_control)
         };
-        let what = if self.addresses.len() > LocalHello::ADDRESSES_MAX {
+        let what = if self.role == Role::Gateway {
+            "the role gateway is granted, never declared".to_owned()
+        } else if self.cluster.is_none() && self.role != Role::Client {
+            format!("a {} without a cluster", self.role)
+        } else if self.addresses.len() > LocalHello::ADDRESSES_MAX {
             format!("{} listen addresses; at most {}", self.addresses.len(), LocalHello::ADDRESSES_MAX)
         } else if !self.addresses.iter().all(plain) {
             "a listen address that is empty, longer than 255 bytes or has control characters".to_owned()

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -24,7 +24,7 @@ use mpreg_wire::{
     message,
 };
 
-use crate::handshake::every_refusal;
+use crate::refusals::every_refusal;
 
 const ME: Process =
     Process { node: NodeId::from_bytes([0x11; 16]), incarnation: Incarnation(0x0192_0000_0001) };
@@ -178,7 +178,19 @@ fn handshakes(golden: &mut Golden) {
     }
 }
 
+/// Every frame, and the files written if that was asked for.
 fn golden() -> Golden {
+    static WRITTEN: Once = Once::new();
+    let golden = frames();
+    WRITTEN.call_once(|| {
+        if std::env::var("MPREG_GOLDEN").is_ok_and(|value| value == "write") {
+            golden.0.iter().for_each(|(name, bytes)| std::fs::write(file(name), hex(bytes)).unwrap());
+        }
+    });
+    golden
+}
+
+fn frames() -> Golden {
     let mut golden = Golden(Vec::new());
     handshakes(&mut golden);
     calls_and_replies(&mut golden);
@@ -208,6 +220,11 @@ fn file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format!("{name}.hex"))
 }
 
+/// What the file holds; nothing if there is none.
+fn read(name: &str) -> String {
+    std::fs::read_to_string(file(name)).unwrap_or_default()
+}
+
 /// 32 bytes a line.
 fn hex(bytes: &[u8]) -> String {
     bytes.chunks(32).fold(String::new(), |mut text, line| {
@@ -226,13 +243,9 @@ fn unhex(text: &str) -> Vec<u8> {
 
 #[test]
 fn golden_frames_are_what_they_were() {
-    let write = std::env::var("MPREG_GOLDEN").is_ok_and(|value| value == "write");
     for (name, bytes) in golden().0 {
-        if write {
-            std::fs::write(file(&name), hex(&bytes)).unwrap();
-        }
         let path = file(&name);
-        let kept = std::fs::read_to_string(&path).unwrap_or_default();
+        let kept = read(&name);
         assert_eq!(
             hex(&bytes),
             kept,
@@ -256,8 +269,9 @@ fn golden_frames_cover_every_kind_and_no_file_is_left_over() {
 
 #[test]
 fn golden_frames_are_read_as_what_was_written() {
+    golden();
     let read = |name: &str| {
-        let mut bytes = BytesMut::from(&unhex(&std::fs::read_to_string(file(name)).unwrap())[..]);
+        let mut bytes = BytesMut::from(&unhex(&read(name))[..]);
         let frame = cut_frame(&mut bytes, Limits::FRAME_BYTES_MIN).unwrap().unwrap();
         assert!(bytes.is_empty());
         frame

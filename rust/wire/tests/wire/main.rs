@@ -10,6 +10,8 @@ mod handshake;
 #[cfg(test)]
 mod hostile_bytes;
 #[cfg(test)]
+mod refusals;
+#[cfg(test)]
 mod roles;
 #[cfg(test)]
 mod strategies;
