@@ -185,19 +185,51 @@ impl Index {
         }
     }
 
+    /// One function of a node.
+    pub fn function(
+        &self,
+        node: NodeId,
+        name: &FunctionName,
+        version: &FunctionVersion,
+    ) -> Option<&Arc<Candidate>> {
+        self.named(name)?.find(node, name, version)
+    }
+
+    /// All functions of `node`, in order of names.
+    pub fn functions(&self, node: NodeId) -> impl Iterator<Item = &Arc<Candidate>> {
+        let names = self.nodes.get(&node).into_iter().flat_map(|record| &record.names);
+        names.flat_map(move |name| {
+            self.named(name).into_iter().flat_map(move |named| named.of_node(node, name))
+        })
+    }
+
+    /// Everyone who offers `name`, dead ones included, the highest version first.
+    pub fn candidates(&self, name: &FunctionName) -> impl Iterator<Item = &Arc<Candidate>> {
+        self.named(name).into_iter().flat_map(|named| named.candidates())
+    }
+
+    /// Every name that somebody offers, in no order.
+    pub fn names(&self) -> impl Iterator<Item = &FunctionName> {
+        self.shards.iter().flat_map(|shard| shard.keys())
+    }
+
+    /// How `node` is shown.
+    pub fn label(&self, node: NodeId) -> Option<&Arc<str>> {
+        self.rows.get(&node).map(|row| &row.label)
+    }
+
+    /// That start of `node` offers nothing any more.
+    pub fn remove_functions(&mut self, node: NodeId, incarnation: Incarnation) {
+        let all: Vec<_> = self.functions(node).map(|c| (c.name.clone(), c.version.clone())).collect();
+        for (name, version) in all {
+            self.remove_function(node, incarnation, &name, &version);
+        }
+    }
+
     /// Everything of `node` goes, whatever its incarnation. The own node stays.
     pub fn drop_node(&mut self, node: NodeId) {
         let Some(record) = self.nodes.get(&node).filter(|record| !record.peer.is_own()) else { return };
-        let incarnation = record.peer.incarnation();
-        for name in record.names.clone() {
-            let versions: Vec<_> = self
-                .named(&name)
-                .map(|named| named.of_node(node, &name).map(|candidate| candidate.version.clone()).collect())
-                .unwrap_or_default();
-            for version in versions {
-                self.remove_function(node, incarnation, &name, &version);
-            }
-        }
+        self.remove_functions(node, record.peer.incarnation());
         self.nodes.remove(&node);
         Arc::make_mut(&mut self.rows).remove(&node);
         self.changed = true;
