@@ -240,32 +240,34 @@ impl Connection {
     /// Writes what was appended, on this thread, as far as the kernel takes it. Once per batch is enough.
     pub fn flush(&self) {
         let outbox = self.outbox.lock();
-        if !outbox.blocked {
-            self.write(outbox);
+        if !outbox.blocked && self.write(outbox) {
+            self.blocked.notify_one();
         }
     }
 
     /// For the writer task, once the kernel takes bytes again; false when there is nothing left for it to do.
     pub(crate) fn flush_blocked(&self) -> bool {
-        let mut outbox = self.outbox.lock();
-        outbox.blocked = false;
-        self.write(outbox);
-        let outbox = self.outbox.lock();
-        outbox.blocked && !matches!(outbox.phase, Phase::Over(_))
+        self.write(self.outbox.lock())
     }
 
-    /// Writes batch after batch until all is written or the kernel takes no more. The lock is free while bytes move.
-    fn write<'a>(&'a self, mut outbox: MutexGuard<'a, Outbox>) {
+    /// Writes batch after batch until all is written or the kernel takes no more, which it tells by true. The lock is
+    /// free while bytes move; meanwhile others append and leave the writing to this thread.
+    fn write<'a>(&'a self, mut outbox: MutexGuard<'a, Outbox>) -> bool {
         if outbox.writing {
-            return;
+            return false;
         }
-        while !matches!(outbox.phase, Phase::Over(_)) && (!outbox.batch.is_done() || outbox.take_batch()) {
+        // A blocked link may hold encrypted bytes of a batch that is done, and wants to be asked once more.
+        let mut unflushed = std::mem::take(&mut outbox.blocked);
+        while !matches!(outbox.phase, Phase::Over(_))
+            && (std::mem::take(&mut unflushed) || !outbox.batch.is_done() || outbox.take_batch())
+        {
             outbox.writing = true;
             let mut batch = std::mem::take(&mut outbox.batch);
-            Counters::add(&self.counters.frames_out, std::mem::take(&mut outbox.frames));
+            let frames = std::mem::take(&mut outbox.frames);
             drop(outbox);
             let (before, control_before) = (batch.len(), batch.control_left());
             let written = self.link.try_write(&mut batch);
+            Counters::add(&self.counters.frames_out, frames);
             Counters::add(&self.counters.bytes_out, (before - batch.len()) as u64);
             Counters::add(&self.counters.control_bytes_out, (control_before - batch.control_left()) as u64);
             outbox = self.outbox.lock();
@@ -275,13 +277,9 @@ impl Connection {
                 Ok(Written::All) => {}
                 Ok(Written::Blocked) => {
                     outbox.blocked = true;
-                    self.blocked.notify_one();
                     break;
                 }
-                Err(error) => {
-                    self.end(&mut outbox, LostCause::Broken(error.kind()));
-                    break;
-                }
+                Err(error) => self.end(&mut outbox, LostCause::Broken(error.kind())),
             }
         }
         if outbox.takes_again() {
@@ -291,6 +289,7 @@ impl Connection {
         if outbox.phase != Phase::Open {
             self.attention.notify_one();
         }
+        outbox.blocked
     }
 
     /// Closes it in order: nothing new is taken, what was appended goes out, then the reason. Returns at once.

@@ -110,7 +110,7 @@ pub enum Incoming {
         /// Tokens of the calls, as their heads named them.
         tokens: Vec<u64>,
     },
-    /// Membership, Catalog, Look or LookReply, as it came.
+    /// Membership, Catalog, looks and their replies, as it came.
     Control {
         /// Which of them.
         kind: FrameKind,

@@ -3,6 +3,8 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use rustix::io::{Errno, ioctl_fionbio};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, connect, socket};
 use thiserror::Error;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
@@ -20,19 +22,8 @@ pub struct Listener {
 #[derive(Debug)]
 enum Socket {
     Tcp(TcpListener),
-    Unix(UnixListener, SocketFile),
+    Unix(UnixListener),
     Memory(MemoryListener),
-}
-
-/// Removes the file of a unix socket when nobody listens on it any more.
-#[derive(Debug)]
-struct SocketFile(PathBuf);
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        // Whoever removed it before did what we wanted.
-        drop(fs::remove_file(&self.0));
-    }
 }
 
 /// Why an address cannot be listened on; quotes it.
@@ -82,8 +73,7 @@ impl Listener {
             }
             Address::Unix(path) => {
                 let socket = bind_unix(address, path)?;
-                let file = SocketFile(path.clone());
-                Ok(Self { socket: Socket::Unix(socket, file), address: address.clone() })
+                Ok(Self { socket: Socket::Unix(socket), address: address.clone() })
             }
             Address::Memory(name) => {
                 let socket = Socket::Memory(memory.listen(name).map_err(fail)?);
@@ -106,7 +96,7 @@ impl Listener {
                 socket.set_nodelay(true)?;
                 Carrier::Tcp(socket)
             }
-            Socket::Unix(listener, _) => {
+            Socket::Unix(listener) => {
                 let (socket, _) = listener.accept().await?;
                 match check_peer_uid(&socket)? {
                     Ok(()) => Carrier::Unix(socket),
@@ -119,6 +109,16 @@ impl Listener {
             Socket::Memory(listener) => Carrier::Memory(listener.accept().await?),
         };
         Ok(Link::new(carrier))
+    }
+}
+
+impl Drop for Listener {
+    /// The file of a unix socket goes with it.
+    fn drop(&mut self) {
+        if let Address::Unix(path) = &self.address {
+            // Whoever removed it before did what we wanted.
+            drop(fs::remove_file(path));
+        }
     }
 }
 
@@ -150,7 +150,12 @@ fn bind_unix(address: &Address, path: &Path) -> Result<UnixListener, ListenError
     }
 }
 
-/// True if `path` is the socket of a process that is gone.
+/// True if `path` is the socket of a process that is gone. One that lives and has a full backlog answers otherwise.
 fn is_stale(path: &Path) -> bool {
-    matches!(std::os::unix::net::UnixStream::connect(path), Err(e) if e.kind() == ErrorKind::ConnectionRefused)
+    let connect = || {
+        let socket = socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+        ioctl_fionbio(&socket, true)?;
+        connect(&socket, &SocketAddrUnix::new(path)?)
+    };
+    connect() == Err(Errno::CONNREFUSED)
 }

@@ -94,6 +94,11 @@ impl Network {
         Self { memory: MemoryHub::default(), faults: Some(faults) }
     }
 
+    /// The faults between its nodes, if it has any.
+    pub fn faults(&self) -> Option<&Arc<Faults>> {
+        self.faults.as_ref()
+    }
+
     /// Listens on `address`. `label` names the node for [`Faults`].
     pub async fn listen(&self, address: &Address, label: Option<&Arc<str>>) -> Result<Listener, ListenError> {
         let listener = Listener::bind(address, &self.memory).await?;

@@ -309,15 +309,6 @@ impl Outbox {
         }
     }
 
-    /// True if there is something that a flush could write.
-    pub(crate) fn has_work(&self) -> bool {
-        let queues = self.control.is_empty() && self.calls.is_empty() && self.bulk.is_empty();
-        !queues
-            || !self.parked.is_empty()
-            || !self.batch.is_done()
-            || matches!(self.phase, Phase::Closing(_, Some(_)))
-    }
-
     /// The peer returned credit.
     pub(crate) fn add_credit(&mut self, bytes: u64) -> Result<(), ProtocolError> {
         let used = self.limits.window - self.credit;
@@ -366,7 +357,10 @@ impl Outbox {
 
     /// True once all that was to be said before the end is with the kernel.
     pub(crate) fn is_said(&self) -> bool {
-        matches!(self.phase, Phase::Closing(_, None)) && !self.writing && self.batch.is_done()
+        matches!(self.phase, Phase::Closing(_, None))
+            && !self.writing
+            && !self.blocked
+            && self.batch.is_done()
     }
 
     /// Returns `bytes` of credit to the peer; goes out before everything else.
