@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mpreg_membership::{Config, Event};
+use mpreg_membership::{Config, Event, Input, Message, Row, RowState};
 use mpreg_types::MemberState;
 
 use crate::world::World;
@@ -91,6 +91,36 @@ fn a_node_paused_for_10_s_is_down_and_returns_by_itself_within_1_s() {
             assert!(returned >= count - 1, "the same start came back, {returned} saw it");
             assert_eq!(world.count(|event| matches!(event, Event::Up { .. })), 0);
         }
+    }
+}
+
+#[test]
+fn a_refutation_that_waited_while_we_slept_is_heard_before_the_suspicion_ends() {
+    for seed in 0..20 {
+        let mut world = World::converged(2, Config::lan(), seed);
+        world.links.black_hole(1);
+        while world.state(0, 1) != Some(MemberState::Suspect) {
+            world.run(Duration::from_millis(1));
+        }
+        // Asleep from just before the end of the suspicion; the refutation arrives meanwhile.
+        let identity = world.nodes[1].identity();
+        let suspect = world.nodes[0].machine.as_ref().unwrap().member(identity.node).unwrap();
+        let end = suspect.since + Config::lan().suspicion;
+        world.run(end.since(world.now).saturating_sub(Duration::from_micros(1)));
+        world.stall(0, SECOND);
+        let refutation = Row {
+            node: identity.node,
+            incarnation: identity.incarnation,
+            generation: 0,
+            refutation: 1,
+            state: RowState::Alive,
+            addresses: identity.addresses,
+        };
+        let message = Message::News(vec![refutation]);
+        world.mail(0, Input::Message { from: identity.node, message });
+        world.run(SECOND + Duration::from_millis(1));
+        assert_eq!(world.state(0, 1), Some(MemberState::Alive), "seed {seed}");
+        assert_eq!(deaths(&world), 0, "seed {seed}");
     }
 }
 

@@ -270,6 +270,12 @@ impl World {
         self.events.iter().filter(|(_, _, event)| wanted(event)).count()
     }
 
+    /// Puts an input into the queue of what waits for `index`.
+    pub(crate) fn mail(&mut self, index: usize, input: Input) {
+        let start = self.nodes[index].start;
+        self.add(Duration::ZERO, Item::Input { to: index, start, input });
+    }
+
     /// Hands an input to the machine at `index` and carries out what it wants.
     pub(crate) fn give(&mut self, index: usize, input: Input) {
         let mut out = Vec::new();
