@@ -113,7 +113,7 @@ impl<'a> Unpack<'a> {
         str::from_utf8(self.take(len as usize, field)?).map_err(|_| DecodeError::NotText { field })
     }
 
-    /// The count of an array whose elements follow.
+    /// The count of an array whose elements should follow; nobody may reserve by it.
     #[inline]
     pub(super) fn array(&mut self, field: &'static str) -> Result<usize> {
         let count = match self.marker(field)? {
@@ -121,9 +121,8 @@ impl<'a> Unpack<'a> {
             Marker::Array16 => u16::from_be_bytes(self.fixed(field)?).into(),
             Marker::Array32 => u32::from_be_bytes(self.fixed(field)?),
             other => return Err(wrong(field, other)),
-        } as usize;
-        // Every element has at least one byte: a count above that is a lie, told before anybody reserves by it.
-        if count > self.bytes.len() { Err(DecodeError::Truncated { field }) } else { Ok(count) }
+        };
+        Ok(count as usize)
     }
 
     /// Enters an array with at least `known` elements; says how many more a newer version has appended.
