@@ -9,12 +9,13 @@ Invariant: a class is used only because a hint holds it; nothing is ever looked 
 
 from __future__ import annotations
 
-import collections.abc as abc
+import collections
 import dataclasses
 import enum
 import sys
 import types
 import typing
+from collections import abc
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from mpreg import _mpreg
@@ -27,10 +28,19 @@ _Node = tuple[Any, ...]
 
 _PLAIN: Final[Mapping[Any, str]] = {bool: "bool", int: "int", float: "float", str: "str", bytes: "bytes"}
 # Classes whose subclasses travel as them, and are made again from them.
-_BASES: Final = (dict, list, tuple, set, frozenset, str, bytes, bytearray, int, float)
+_BASES: Final[tuple[type[Any], ...]] = (dict, list, tuple, set, frozenset, str, bytes, bytearray, int, float)
 # Any of the values that travel as containers may stand for these.
 _ITEMS: Final = frozenset(
-    {abc.Sequence, abc.MutableSequence, abc.Collection, abc.Iterable, abc.Container, abc.Reversible, abc.Set, abc.MutableSet}
+    {
+        abc.Sequence,
+        abc.MutableSequence,
+        abc.Collection,
+        abc.Iterable,
+        abc.Container,
+        abc.Reversible,
+        abc.Set,
+        abc.MutableSet,
+    }
 )
 # What a stream or an awaitable yields is converted, item by item.
 _CARRIERS: Final = frozenset(
@@ -46,7 +56,7 @@ _CARRIERS: Final = frozenset(
 _WRAPPERS: Final = frozenset({"ClassVar", "Final", "Required", "NotRequired", "ReadOnly", "Unpack"})
 
 
-class Mismatch(Exception):
+class MismatchError(Exception):
     """How msgspec and pydantic tell Rust what is wrong, and where."""
 
     def __init__(self, path: str, message: str) -> None:
@@ -83,7 +93,7 @@ class _Builder:
             self.nodes[place] = make()
         return self._made[key]
 
-    def node(self, hint: Any, names: Mapping[Any, Any]) -> int:
+    def node(self, hint: Any, names: Mapping[Any, Any]) -> int:  # noqa: C901, PLR0911 - a table of cases
         """The number of the node for `hint`; `names` are the type variables that have a meaning here."""
         if hint is None or hint is types.NoneType:
             return self._add("none", "None")
@@ -98,9 +108,9 @@ class _Builder:
         if isinstance(hint, typing.NewType):
             return self.node(hint.__supertype__, names)
         if _is_alias(hint):
-            return self._once(id(hint), lambda: self._copy(hint.__value__, names))
+            return self._once(id(hint), lambda: self._copy(_value_of(hint), names))
         if isinstance(hint, dataclasses.InitVar):
-            return self.node(hint.type, names)
+            return self.node(cast("Any", hint).type, names)
         origin = typing.get_origin(hint)
         if origin is not None:
             return self._generic(hint, origin, typing.get_args(hint), names)
@@ -127,7 +137,7 @@ class _Builder:
             return self._add("any", "Any")
         return self._add("union", " | ".join(name_of(hint) for hint in hints), parts)
 
-    def _generic(self, hint: Any, origin: Any, args: tuple[Any, ...], names: Mapping[Any, Any]) -> int:
+    def _generic(self, hint: Any, origin: Any, args: tuple[Any, ...], names: Mapping[Any, Any]) -> int:  # noqa: PLR0911 - a table of cases
         if origin is typing.Annotated:
             return self._annotated(hint, names)
         if origin is typing.Union or origin is types.UnionType:
@@ -138,7 +148,7 @@ class _Builder:
         if _special(origin) in _WRAPPERS:
             return self.node(args[0], names)
         if _is_alias(origin):
-            return self.node(origin.__value__, dict(zip(origin.__type_params__, args, strict=False)))
+            return self.node(_value_of(origin), dict(zip(origin.__type_params__, args, strict=False)))
         if isinstance(origin, type):
             return self._class(origin, tuple(_substitute(arg, names) for arg in args), names, name_of(hint))
         return self._add("any", "Any")
@@ -152,13 +162,13 @@ class _Builder:
             return self._add("foreign", name_of(hint), _msgspec(hint))
         return self.node(hint.__origin__, names)
 
-    def _class(self, cls: type, args: tuple[Any, ...], names: Mapping[Any, Any], name: str | None = None) -> int:
+    def _class(self, cls: type[Any], args: tuple[Any, ...], names: Mapping[Any, Any], name: str | None = None) -> int:  # noqa: PLR0911 - a table of cases
         name = name or name_of(cls)
         container = self._container(cls, args, names, name)
         if container is not None:
             return container
         if _has(cls, "__struct_fields__"):
-            return self._add("foreign", name, _msgspec(cls[args] if args else cls))  # type: ignore[index]
+            return self._add("foreign", name, _msgspec(cast("Any", cls)[args] if args else cls))
         if _has(cls, "__pydantic_validator__"):
             return self._add("foreign", name, _pydantic(cls))
         if issubclass(cls, enum.Enum):
@@ -177,7 +187,7 @@ class _Builder:
             return self._add("any", "Any")
         return self._add("instance", name, cls)
 
-    def _container(self, cls: type, args: tuple[Any, ...], names: Mapping[Any, Any], name: str) -> int | None:
+    def _container(self, cls: type[Any], args: tuple[Any, ...], names: Mapping[Any, Any], name: str) -> int | None:  # noqa: PLR0911 - a table of cases
         def part(at: int) -> int:
             return self.node(args[at] if at < len(args) else Any, names)
 
@@ -199,16 +209,16 @@ class _Builder:
             return part(2)
         return None
 
-    def _with_fields(self, cls: type) -> Callable[[type, Mapping[Any, Any], str], _Node] | None:
+    def _with_fields(self, cls: type[Any]) -> Callable[[type[Any], Mapping[Any, Any], str], _Node] | None:
         if dataclasses.is_dataclass(cls):
             return self._dataclass
         if typing.is_typeddict(cls):
             return self._typed_dict
-        if issubclass(cls, tuple) and hasattr(cls, "_fields"):
+        if hasattr(cls, "_fields") and issubclass(cls, tuple):
             return self._named_tuple
         return None
 
-    def _dataclass(self, cls: type, names: Mapping[Any, Any], name: str) -> _Node:
+    def _dataclass(self, cls: type[Any], names: Mapping[Any, Any], name: str) -> _Node:
         hints = _hints_of(cls)
         fields = [
             (
@@ -221,7 +231,7 @@ class _Builder:
         ]
         return ("dataclass", name, cls, fields)
 
-    def _typed_dict(self, cls: type, names: Mapping[Any, Any], name: str) -> _Node:
+    def _typed_dict(self, cls: type[Any], names: Mapping[Any, Any], name: str) -> _Node:
         required: frozenset[str] = getattr(cls, "__required_keys__", frozenset())
         fields: list[tuple[str, int, bool, bool]] = []
         for key, hint in _hints_of(cls).items():
@@ -231,13 +241,13 @@ class _Builder:
             fields.append((key, self.node(hint, names), needed, True))
         return ("typeddict", name, fields)
 
-    def _named_tuple(self, cls: type, names: Mapping[Any, Any], name: str) -> _Node:
+    def _named_tuple(self, cls: type[Any], names: Mapping[Any, Any], name: str) -> _Node:
         hints = _hints_of(cls)
         keys = cast("tuple[str, ...]", getattr(cls, "_fields"))  # noqa: B009 - not known to be one
         return ("namedtuple", name, cls, [(key, self.node(hints.get(key, Any), names), True, True) for key in keys])
 
 
-def name_of(hint: Any) -> str:
+def name_of(hint: Any) -> str:  # noqa: PLR0911 - a table of cases
     """A hint as messages show it: `list[float]`, `Order | None`."""
     if hint is None or hint is types.NoneType:
         return "None"
@@ -266,7 +276,17 @@ def _is_alias(hint: Any) -> bool:
     return type(hint).__name__ == "TypeAliasType"
 
 
-def _has(cls: type, name: str) -> bool:
+def _value_of(alias: Any) -> Any:
+    """What an alias stands for. Written as text (`typing_extensions`), it is read where the alias was made."""
+    if not isinstance(alias.__value__, str):
+        return alias.__value__
+    module = sys.modules.get(str(getattr(alias, "__module__", "")))
+    names = {**vars(typing), **(vars(module) if module else {}), alias.__name__: alias}
+    holder = types.SimpleNamespace(__annotations__={"value": alias.__value__})
+    return typing.get_type_hints(holder, globalns=names, include_extras=True)["value"]
+
+
+def _has(cls: type[Any], name: str) -> bool:
     return any(name in vars(base) for base in cls.__mro__) or hasattr(cls, name)
 
 
@@ -288,7 +308,7 @@ def _substitute(hint: Any, names: Mapping[Any, Any]) -> Any:
     return hint[tuple(names.get(each, each) for each in parameters)]
 
 
-def _hints_of(cls: type) -> dict[str, Any]:
+def _hints_of(cls: type[Any]) -> dict[str, Any]:
     try:
         # A class made in a function may mention itself.
         return typing.get_type_hints(cls, localns={cls.__name__: cls}, include_extras=True)
@@ -302,22 +322,22 @@ def _hints_of(cls: type) -> dict[str, Any]:
 def _element_class(numpy: Any, args: tuple[Any, ...]) -> type | None:
     """The `float64` of `NDArray[float64]`."""
     for arg in args[1:2]:
-        inner = typing.get_args(arg)
+        inner: tuple[Any, ...] = typing.get_args(arg)
         if typing.get_origin(arg) is numpy.dtype and inner and isinstance(inner[0], type):
             return inner[0]
     return None
 
 
-def _rebuild(cls: type, base: type, name: str) -> Callable[[Any], Any]:
+def _rebuild(cls: type[Any], base: type[Any], name: str) -> Callable[[Any], Any]:
     """Subclasses of builtin types travel as their base."""
     make: Any = cls
-    is_defaultdict = issubclass(cls, dict) and hasattr(cls, "default_factory")
+    is_defaultdict = issubclass(cls, collections.defaultdict)
 
     def rebuild(value: Any) -> Any:
         if isinstance(value, cls):
             return value
         if not isinstance(value, base):
-            raise Mismatch("", f"expected {name}, got {type(value).__name__}")
+            raise MismatchError("", f"expected {name}, got {type(value).__name__}")
         return make(None, value) if is_defaultdict else make(value)
 
     return rebuild
@@ -331,7 +351,7 @@ def _msgspec(hint: Any) -> Callable[[Any], Any]:
             return msgspec.convert(value, hint)
         except msgspec.ValidationError as error:
             message, _, path = str(error).partition(" - at `$")
-            raise Mismatch(path.rstrip("`"), message[:1].lower() + message[1:].replace("`", "")) from None
+            raise MismatchError(path.rstrip("`"), message[:1].lower() + message[1:].replace("`", "")) from None
 
     return convert
 
@@ -351,7 +371,7 @@ def _pydantic(hint: Any) -> Callable[[Any], Any]:
             path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"])
             got = "" if first["type"] == "missing" else f", got {type(first['input']).__name__}"
             more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
-            raise Mismatch(path, f"{first['msg'][:1].lower()}{first['msg'][1:]}{got}{more}") from None
+            raise MismatchError(path, f"{first['msg'][:1].lower()}{first['msg'][1:]}{got}{more}") from None
 
     return convert
 

@@ -7,9 +7,9 @@ use super::hints::Parameters;
 use super::reader::Reader;
 use super::{decode, encode};
 use mpreg_types::Payload;
+use pyo3::Borrowed;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
-use pyo3::Borrowed;
 
 /// Positional values first, then the values of `names`: what a call by PEP 590 takes.
 pub(crate) struct Arguments<'py> {
@@ -32,7 +32,7 @@ impl<'py> Arguments<'py> {
 
     /// How many of the values are positional.
     pub(super) fn positional(&self) -> usize {
-        self.values.len() - self.names.as_ref().map_or(0, |names| names.len())
+        self.values.len() - self.names.as_ref().map_or(0, PyTupleMethods::len)
     }
 }
 

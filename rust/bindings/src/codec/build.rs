@@ -1,5 +1,8 @@
 //! Fills lists and tuples in place, and walks dicts without their iterator objects.
-#![expect(unsafe_code, reason = "the C API's macros for fresh lists and tuples, and PyDict_Next, have no safe form")]
+#![expect(
+    unsafe_code,
+    reason = "the C API's macros for fresh lists and tuples, and PyDict_Next, have no safe form"
+)]
 
 use super::failure::{Coded, Failure, Kind};
 use pyo3::ffi;
@@ -114,11 +117,11 @@ impl<'py> Iterator for Pairs<'_, 'py> {
         // SAFETY: attached; a dict, and a position that only PyDict_Next has changed (it checks it against the dict's
         // present size). The borrowed references become owned ones before any other code can run.
         unsafe {
-            if ffi::PyDict_Next(self.dict.as_ptr(), &raw mut self.position, &raw mut key, &raw mut value) == 0 {
+            if ffi::PyDict_Next(self.dict.as_ptr(), &raw mut self.position, &raw mut key, &raw mut value) == 0
+            {
                 return None;
             }
             Some((Bound::from_borrowed_ptr(py, key), Bound::from_borrowed_ptr(py, value)))
         }
     }
 }
-

@@ -1,5 +1,8 @@
 //! Calls a Python function with arguments that lie in an array (PEP 590).
-#![cfg_attr(not(feature = "abi3"), expect(unsafe_code, reason = "pyo3 has no safe call with arguments from a slice"))]
+#![cfg_attr(
+    not(feature = "abi3"),
+    expect(unsafe_code, reason = "pyo3 has no safe call with arguments from a slice")
+)]
 
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -13,14 +16,17 @@ pub(super) fn call<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     use pyo3::ffi;
     let py = function.py();
-    let positional = arguments.len().saturating_sub(names.map_or(0, |names| names.len()));
-    let names = names.map_or(std::ptr::null_mut(), |names| names.as_ptr());
+    let positional = arguments.len().saturating_sub(names.map_or(0, PyTupleMethods::len));
+    let names = names.map_or(std::ptr::null_mut(), Bound::as_ptr);
     // SAFETY: attached. `Bound` is a pointer to its object with no other content (repr(transparent) over Py, which is
     // over NonNull), so the slice is an array of `positional` plus one object for each name, all alive during the
     // call. The flag that lets the callee write before the array is not set.
     unsafe {
         let array = arguments.as_ptr().cast::<*mut ffi::PyObject>();
-        Bound::from_owned_ptr_or_err(py, ffi::PyObject_Vectorcall(function.as_ptr(), array, positional, names))
+        Bound::from_owned_ptr_or_err(
+            py,
+            ffi::PyObject_Vectorcall(function.as_ptr(), array, positional, names),
+        )
     }
 }
 
@@ -32,7 +38,7 @@ pub(super) fn call<'py>(
     names: Option<&Bound<'py, PyTuple>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let py = function.py();
-    let positional = arguments.len().saturating_sub(names.map_or(0, |names| names.len()));
+    let positional = arguments.len().saturating_sub(names.map_or(0, PyTupleMethods::len));
     let (positional, values) = arguments.split_at(positional);
     let positional = PyTuple::new(py, positional)?;
     let Some(names) = names else { return function.call1(positional) };

@@ -1,5 +1,6 @@
 //! Msgpack to arrays and memoryviews. Large ones stand on the memory they arrived in.
 
+use super::array_text;
 use super::decoder::Decoder;
 use super::dtypes::missing;
 use super::failure::{Coded, Failure};
@@ -17,7 +18,7 @@ use std::ffi::CString;
 impl<'py> Decoder<'_, 'py> {
     fn flag(&mut self) -> Coded<bool> {
         let value = self.item()?;
-        value.cast_exact::<PyBool>().map(|flag| flag.is_true()).map_err(|_| wrong())
+        value.cast_exact::<PyBool>().map(PyBoolMethods::is_true).map_err(|_| wrong())
     }
 
     fn name(&mut self) -> Coded<String> {
@@ -60,6 +61,7 @@ impl<'py> Decoder<'_, 'py> {
         let typecode = self.name()?;
         let itemsize = self.item()?;
         let memory = self.data(1)?;
+        let is_text = matches!(typecode.as_str(), "u" | "w");
         let build = || {
             let array = library::array(py)?.call1((typecode,))?;
             if !array.getattr(intern!(py, "itemsize"))?.eq(itemsize)? {
@@ -67,8 +69,13 @@ impl<'py> Decoder<'_, 'py> {
                 return Err(pyo3::exceptions::PyValueError::new_err(message));
             }
             let bytes = memory.len();
-            let memory = Memory::of_bytes(memory).ok_or_else(|| pyo3::exceptions::PyMemoryError::new_err(bytes))?;
+            let memory =
+                Memory::of_bytes(memory).ok_or_else(|| pyo3::exceptions::PyMemoryError::new_err(bytes))?;
             array.call_method1(intern!(py, "frombytes"), (memory,))?;
+            if is_text {
+                // Looks at each character: not every number is one.
+                array.call_method0(intern!(py, "tounicode"))?;
+            }
             Ok(array)
         };
         build().map_err(|error| self.failed(error))
@@ -88,6 +95,7 @@ impl<'py> Decoder<'_, 'py> {
         if bytes != Some(memory.len()) {
             return Err(Failure::decode("an array whose shape does not fit its bytes"));
         }
+        self.check_text(&dtype, &memory)?;
         let build = || {
             let shape = PyTuple::new(py, shape)?;
             let memory = Memory::of_bytes(memory).into_bound_py_any(py)?;
@@ -97,12 +105,21 @@ impl<'py> Decoder<'_, 'py> {
         build().map_err(missing(py))
     }
 
+    fn check_text(&self, dtype: &Bound<'py, PyAny>, items: &[u8]) -> Coded<()> {
+        match array_text::is_text(dtype, items) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Failure::decode("an array with text that is none")),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
     pub(super) fn numpy_scalar(&mut self) -> Coded<Bound<'py, PyAny>> {
         let py = self.py;
         self.reader.keep_promise();
         let dtype = self.dtype()?;
         let count = self.bin_header()?;
         let memory = self.reader.memory(count, ALIGNMENT)?;
+        self.check_text(&dtype, &memory)?;
         let build = || {
             let itemsize: usize = dtype.getattr(intern!(py, "itemsize"))?.extract()?;
             if itemsize == 0 {

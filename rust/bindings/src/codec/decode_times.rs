@@ -82,7 +82,8 @@ fn datetime<'py>(py: Python<'py>, body: &[u8]) -> PyResult<Bound<'py, PyAny>> {
     let Clock { hour, minute, second, microsecond, fold } = clock(fields);
     let zone = time_zone(py, rest)?;
     let zone = zone.as_ref();
-    Ok(PyDateTime::new_with_fold(py, year, month, day, hour, minute, second, microsecond, zone, fold)?.into_any())
+    Ok(PyDateTime::new_with_fold(py, year, month, day, hour, minute, second, microsecond, zone, fold)?
+        .into_any())
 }
 
 fn time_zone<'py>(py: Python<'py>, body: &[u8]) -> PyResult<Option<Bound<'py, PyTzInfo>>> {

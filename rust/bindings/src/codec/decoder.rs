@@ -30,7 +30,11 @@ impl<'a, 'py> Decoder<'a, 'py> {
 
     /// Nothing may follow.
     pub(super) fn end(&self) -> Coded<()> {
-        if self.reader.is_empty() { Ok(()) } else { Err(Failure::decode("bytes follow the end of the value")) }
+        if self.reader.is_empty() {
+            Ok(())
+        } else {
+            Err(Failure::decode("bytes follow the end of the value"))
+        }
     }
 
     pub(super) fn failed(&self, error: PyErr) -> Box<Failure> {

@@ -71,7 +71,9 @@ impl Encoder<'_> {
         // 2: made by an extension, its text says only how long it is.
         let is_foreign = get(intern!(py, "isbuiltin"))?.eq(2).map_err(python)?;
         if is_foreign || !is_text(text) {
-            return Err(Failure::encode(format!("arrays of {dtype} cannot travel; convert it (`array.astype`)")));
+            return Err(Failure::encode(format!(
+                "arrays of {dtype} cannot travel; convert it (`array.astype`)"
+            )));
         }
         self.dtypes.keep(text, dtype);
         self.out.text(text)
@@ -94,7 +96,7 @@ impl Encoder<'_> {
             self.value(&name)?;
             self.dtype(&field.get_item(0).map_err(python)?)?;
             self.value(&field.get_item(1).map_err(python)?)?;
-            match field.get_item(2).ok().filter(|title| title.is_instance_of::<PyString>()) {
+            match field.get_item(2).ok().filter(PyAnyMethods::is_instance_of::<PyString>) {
                 Some(title) => self.value(&title)?,
                 None => self.out.nil()?,
             }
@@ -142,7 +144,8 @@ impl<'py> Decoder<'_, 'py> {
             _ => return Err(wrong()),
         };
         let dtype = library::numpy(py).map_err(missing(py))?.dtype.bind(py);
-        let aligned = parts.len() == 3 && parts.get_item(1).and_then(|flag| flag.is_truthy()).map_err(python)?;
+        let aligned =
+            parts.len() == 3 && parts.get_item(1).and_then(|flag| flag.is_truthy()).map_err(python)?;
         dtype.call1((spec, aligned)).map_err(python)
     }
 
@@ -189,7 +192,9 @@ impl<'py> Decoder<'_, 'py> {
 pub(super) fn missing(py: Python<'_>) -> impl Fn(PyErr) -> Box<Failure> {
     move |error| {
         if error.is_instance_of::<pyo3::exceptions::PyImportError>(py) {
-            return Failure::decode("a numpy array came in, but numpy is not installed here (`pip install numpy`)");
+            return Failure::decode(
+                "a numpy array came in, but numpy is not installed here (`pip install numpy`)",
+            );
         }
         Failure::python(py, Kind::Decode, error)
     }
@@ -201,9 +206,10 @@ fn is_text(text: &str) -> bool {
     let Some((kind, rest)) = rest.split_at_checked(1) else { return false };
     let (size, unit) = rest.split_at(rest.find('[').unwrap_or(rest.len()));
     let unit_fits = unit.is_empty()
-        || unit.strip_prefix('[').and_then(|unit| unit.strip_suffix(']')).is_some_and(|unit| {
-            !unit.is_empty() && unit.bytes().all(|byte| byte.is_ascii_alphanumeric())
-        });
+        || unit
+            .strip_prefix('[')
+            .and_then(|unit| unit.strip_suffix(']'))
+            .is_some_and(|unit| !unit.is_empty() && unit.bytes().all(|byte| byte.is_ascii_alphanumeric()));
     text.len() <= TEXT_BYTES
         && "<>|".contains(order)
         && "biufcmMSUV".contains(kind)

@@ -15,7 +15,8 @@ use pyo3::types::{PyBytes, PyMemoryView};
 impl Encoder<'_> {
     /// The content of a contiguous buffer as `bin`.
     pub(super) fn buffer(&mut self, value: &Bound<'_, PyAny>) -> Coded<()> {
-        let buffer = PyUntypedBuffer::get(value).map_err(|error| Failure::python(value.py(), Kind::Encode, error))?;
+        let buffer =
+            PyUntypedBuffer::get(value).map_err(|error| Failure::python(value.py(), Kind::Encode, error))?;
         self.contiguous(&buffer)
     }
 
@@ -109,7 +110,8 @@ impl Encoder<'_> {
         let format: String = get(intern!(py, "format"))?.extract().map_err(python)?;
         let itemsize: usize = get(intern!(py, "itemsize"))?.extract().map_err(python)?;
         if ItemFormat::parse(&format).is_none_or(|format| format.bytes() != itemsize) {
-            let message = format!("items of format {format:?} cannot travel; send `bytes(...)` or a numpy array");
+            let message =
+                format!("items of format {format:?} cannot travel; send `bytes(...)` or a numpy array");
             return Err(Failure::encode(message));
         }
         let count: usize = get(intern!(py, "nbytes"))?.extract().map_err(python)?;

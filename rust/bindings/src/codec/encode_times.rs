@@ -72,7 +72,9 @@ fn zone_of(value: &Bound<'_, PyAny>, moment: Option<&Bound<'_, PyAny>>, body: &m
     // `datetime.timezone`, or any other class: its offset at this moment is what survives.
     let offset = tz.call_method1(intern!(py, "utcoffset"), (moment,)).map_err(python)?;
     let Ok(offset) = offset.cast::<PyDelta>() else {
-        return Err(Failure::encode("its time zone has no offset without a date; use `zoneinfo` or a fixed offset"));
+        return Err(Failure::encode(
+            "its time zone has no offset without a date; use `zoneinfo` or a fixed offset",
+        ));
     };
     // Less than a day either way: one number of seconds.
     let [days, seconds, micros] = times::delta(offset).map_err(python)?;

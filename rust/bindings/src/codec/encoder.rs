@@ -4,6 +4,7 @@
 //! number of items written is the number announced: a container that changes meanwhile is an error.
 
 use super::build::Pairs;
+use super::dtypes::DtypeCache;
 use super::failure::{Coded, Failure, Kind, type_name};
 use super::format::{NESTING, OUT_OF_BAND_BYTES, tag};
 use super::integer::{self, Integer};
@@ -11,7 +12,6 @@ use super::kinds::{KindCache, ValueKind};
 use super::model::{Model, Shape};
 use super::scratch::Scratch;
 use super::writer::Writer;
-use super::dtypes::DtypeCache;
 use bytes::Bytes;
 use mpreg_types::Payload;
 use pyo3::prelude::*;
@@ -36,7 +36,14 @@ impl<'a> Encoder<'a> {
     pub(super) fn new(scratch: &'a mut Scratch, limit: usize) -> Self {
         let Scratch { buffer, kinds, dtypes, .. } = scratch;
         buffer.clear();
-        Self { out: Writer::new(std::mem::take(buffer), limit), kinds, dtypes, buffer, depth: 0, hashed: false }
+        Self {
+            out: Writer::new(std::mem::take(buffer), limit),
+            kinds,
+            dtypes,
+            buffer,
+            depth: 0,
+            hashed: false,
+        }
     }
 
     /// All that was written.
@@ -244,7 +251,8 @@ impl<'a> Encoder<'a> {
         self.enter()?;
         self.out.map(items.len())?;
         for item in items.iter() {
-            let (key, value) = item.extract().map_err(|error| Failure::python(item.py(), Kind::Encode, error))?;
+            let (key, value) =
+                item.extract().map_err(|error| Failure::python(item.py(), Kind::Encode, error))?;
             self.pair(&key, &value)?;
         }
         self.leave();
@@ -278,7 +286,9 @@ impl<'a> Encoder<'a> {
     fn model(&mut self, value: &Bound<'_, PyAny>, model: &Model) -> Coded<()> {
         if self.hashed {
             let name = type_name(value);
-            return Err(Failure::encode(format!("a {name} arrives as a dict, which cannot be a key or in a set")));
+            return Err(Failure::encode(format!(
+                "a {name} arrives as a dict, which cannot be a key or in a set"
+            )));
         }
         let fields = model.read(value).map_err(|error| Failure::python(value.py(), Kind::Encode, error))?;
         self.enter()?;

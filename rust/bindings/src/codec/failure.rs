@@ -136,6 +136,7 @@ impl Failure {
     }
 
     #[cold]
+    #[expect(clippy::boxed_local, reason = "failures travel boxed; here they end")]
     pub(crate) fn into_error(mut self: Box<Self>, py: Python<'_>) -> PyErr {
         if self.kind == Kind::Arguments {
             return pyo3::exceptions::PyTypeError::new_err(self.message);

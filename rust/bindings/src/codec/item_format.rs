@@ -19,9 +19,27 @@ impl ItemFormat {
         let bytes = match code {
             "c" | "b" | "B" | "?" => 1,
             "e" => 2,
-            "h" | "H" => if native { size_of::<c_short>() } else { 2 },
-            "i" | "I" => if native { size_of::<c_int>() } else { 4 },
-            "l" | "L" => if native { size_of::<c_long>() } else { 4 },
+            "h" | "H" => {
+                if native {
+                    size_of::<c_short>()
+                } else {
+                    2
+                }
+            }
+            "i" | "I" => {
+                if native {
+                    size_of::<c_int>()
+                } else {
+                    4
+                }
+            }
+            "l" | "L" => {
+                if native {
+                    size_of::<c_long>()
+                } else {
+                    4
+                }
+            }
             "f" => 4,
             "q" | "Q" | "d" => 8,
             "n" | "N" if native => size_of::<usize>(),

@@ -63,7 +63,7 @@ fn place(bytes: &[u8]) -> usize {
         hash = (hash ^ word).wrapping_mul(FACTOR).rotate_left(29);
     }
     for &byte in words.remainder() {
-        hash = (hash << 8 | hash >> 56) ^ u64::from(byte);
+        hash = hash.rotate_left(8) ^ u64::from(byte);
     }
     let hash = hash.wrapping_mul(FACTOR);
     usize::try_from(hash >> 55).unwrap_or(0) % SLOTS

@@ -9,8 +9,9 @@ use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{
-    PyByteArray, PyBytes, PyDate, PyDateTime, PyDelta, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PyMemoryView,
-    PySet, PyString, PyTime, PyTuple, PyType, PyTypeMethods, PyWeakrefMethods, PyWeakrefReference,
+    PyByteArray, PyBytes, PyDate, PyDateTime, PyDelta, PyDict, PyFloat, PyFrozenSet, PyInt, PyList,
+    PyMemoryView, PySet, PyString, PyTime, PyTuple, PyType, PyTypeMethods, PyWeakrefMethods,
+    PyWeakrefReference,
 };
 use std::sync::Arc;
 
@@ -96,7 +97,7 @@ fn classify(class: &Bound<'_, PyType>) -> PyResult<ValueKind> {
         return Ok(ValueKind::Enum);
     }
     if let Some(numpy) = library::numpy_if_loaded(py)? {
-        if class.is_subclass(&numpy.masked_array(py)?)? {
+        if class.is_subclass(&library::Numpy::masked_array(py)?)? {
             return Ok(ValueKind::MaskedArray);
         }
         if class.is_subclass(numpy.ndarray.bind(py))? {

@@ -15,7 +15,7 @@ pub(super) struct Numpy {
 
 impl Numpy {
     /// `numpy.ma` is loaded by numpy only when it is first asked for.
-    pub(super) fn masked_array<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+    pub(super) fn masked_array(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         match loaded(intern!(py, "numpy.ma"))? {
             Some(module) => module.getattr(intern!(py, "MaskedArray")),
             // Then there is no such array; its stand-in has no subclass that is an array.
@@ -48,7 +48,8 @@ pub(super) fn numpy_if_loaded(py: Python<'_>) -> PyResult<Option<&Numpy>> {
 pub(super) fn numpy(py: Python<'_>) -> PyResult<&Numpy> {
     NUMPY.get_or_try_init(py, || {
         let module = py.import(intern!(py, "numpy"))?;
-        let class = |name| -> PyResult<Py<PyType>> { Ok(module.getattr(name)?.cast_into::<PyType>()?.unbind()) };
+        let class =
+            |name| -> PyResult<Py<PyType>> { Ok(module.getattr(name)?.cast_into::<PyType>()?.unbind()) };
         Ok(Numpy {
             ndarray: class(intern!(py, "ndarray"))?,
             generic: class(intern!(py, "generic"))?,

@@ -24,6 +24,7 @@
 //! All functions may run Python code (properties, converters, finalisers): hold no lock and no borrow while calling.
 
 mod arguments;
+mod array_text;
 mod build;
 mod call;
 mod decode_buffers;
@@ -75,12 +76,17 @@ pub(crate) fn decode_value<'py>(
     hint: Option<&Converter>,
     what: &str,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let value = decode(py, Reader::new(payload), |decoder| decoder.value());
+    let value = decode(py, Reader::new(payload), any_value);
     let value = value.and_then(|value| match hint {
         Some(hint) => hint.apply(&value),
         None => Ok(value),
     });
     value.map_err(|failure| failure.under(what).into_error(py))
+}
+
+/// `Decoder::value` for all lifetimes.
+fn any_value<'py>(decoder: &mut Decoder<'_, 'py>) -> Coded<Bound<'py, PyAny>> {
+    decoder.value()
 }
 
 fn encode(limit: usize, work: impl FnOnce(&mut Encoder<'_>) -> Coded<()>) -> Coded<Payload> {

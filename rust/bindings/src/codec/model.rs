@@ -40,7 +40,9 @@ impl Model {
     /// None if the class is none of the three.
     pub(super) fn of(class: &Bound<'_, PyType>) -> PyResult<Option<Self>> {
         let py = class.py();
-        if class.hasattr(intern!(py, "__pydantic_validator__"))? && class.hasattr(intern!(py, "model_fields"))? {
+        if class.hasattr(intern!(py, "__pydantic_validator__"))?
+            && class.hasattr(intern!(py, "model_fields"))?
+        {
             return Self::pydantic(class).map(Some);
         }
         if class.hasattr(intern!(py, "__struct_encode_fields__"))? {
@@ -98,7 +100,10 @@ impl Model {
     }
 
     /// Keys and values in order: what travels of `value`.
-    pub(super) fn read<'a, 'py>(&'a self, value: &Bound<'py, PyAny>) -> PyResult<Vec<(Cow<'a, str>, Bound<'py, PyAny>)>> {
+    pub(super) fn read<'a, 'py>(
+        &'a self,
+        value: &Bound<'py, PyAny>,
+    ) -> PyResult<Vec<(Cow<'a, str>, Bound<'py, PyAny>)>> {
         let py = value.py();
         let mut pairs = Vec::with_capacity(self.fields.len() + 1);
         if let Some((key, tag)) = &self.tag {

@@ -1,10 +1,10 @@
 //! What of the codec the extension module shows: the classes, and two functions for tests.
 
 use super::failure::Failure;
+use super::hints::{Converter, Parameters};
 use super::memory::Memory;
 use super::reader::Reader;
-use super::hints::{Converter, Parameters};
-use super::{decode, decode_args, decode_value, encode, encode_args, encode_value};
+use super::{any_value, decode, decode_args, decode_value, encode, encode_args, encode_value};
 use bytes::Bytes;
 use mpreg_types::Payload;
 use pyo3::buffer::PyUntypedBuffer;
@@ -65,14 +65,16 @@ fn encode_bytes<'py>(value: &Bound<'py, PyAny>, limit: usize) -> PyResult<Bound<
 fn decode_bytes<'py>(buffer: &Bound<'py, PyAny>, cuts: Option<Vec<usize>>) -> PyResult<Bound<'py, PyAny>> {
     let py = buffer.py();
     let value = match (buffer.cast_exact::<PyBytes>(), cuts) {
-        (Ok(bytes), None) => decode(py, Reader::borrowed(bytes.as_bytes()), |decoder| decoder.value()),
+        (Ok(bytes), None) => decode(py, Reader::borrowed(bytes.as_bytes()), any_value),
         (_, cuts) => {
             let view = PyUntypedBuffer::get(buffer)?;
             let mut copy = Vec::new();
             if !super::view::append(&view, &mut copy) {
                 return Err(Failure::decode("the bytes are not contiguous").into_error(py));
             }
-            decode(py, Reader::new(cut(Bytes::from(copy), cuts.unwrap_or_default())), |decoder| decoder.value())
+            decode(py, Reader::new(cut(Bytes::from(copy), cuts.unwrap_or_default())), |decoder| {
+                decoder.value()
+            })
         }
     };
     value.map_err(|failure| failure.into_error(py))

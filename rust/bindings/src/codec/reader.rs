@@ -41,7 +41,13 @@ pub(super) struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Reads a value that need not be kept.
     pub(super) fn borrowed(bytes: &'a [u8]) -> Self {
-        Self { current: Segment::Borrowed(bytes), position: 0, rest: VecDeque::new(), left: bytes.len(), owed: 0 }
+        Self {
+            current: Segment::Borrowed(bytes),
+            position: 0,
+            rest: VecDeque::new(),
+            left: bytes.len(),
+            owed: 0,
+        }
     }
 
     /// Reads a value whose memory may go on living in the objects made from it.
@@ -96,7 +102,9 @@ impl<'a> Reader<'a> {
 
     #[inline]
     pub(super) fn array<const N: usize>(&mut self) -> Coded<[u8; N]> {
-        if let Some(bytes) = self.current.bytes().get(self.position..).and_then(|bytes| bytes.first_chunk::<N>()) {
+        if let Some(bytes) =
+            self.current.bytes().get(self.position..).and_then(|bytes| bytes.first_chunk::<N>())
+        {
             let bytes = *bytes;
             self.position += N;
             self.left -= N;

@@ -1,5 +1,8 @@
 //! Makes `str` objects. Unsafe: short ASCII texts are written straight into a fresh string object.
-#![expect(unsafe_code, reason = "the C API makes strings from bytes; pyo3's own functions panic when memory runs out")]
+#![expect(
+    unsafe_code,
+    reason = "the C API makes strings from bytes; pyo3's own functions panic when memory runs out"
+)]
 
 use super::failure::{Coded, Failure, Kind};
 use pyo3::prelude::*;

@@ -2,10 +2,12 @@
 //!
 //! The limited API has no access to the fields: there they are read as attributes.
 
+#![cfg_attr(not(feature = "abi3"), expect(clippy::unnecessary_wraps, reason = "attributes can fail"))]
+
 use pyo3::prelude::*;
+use pyo3::types::{PyDate, PyDateTime, PyDelta, PyTime};
 #[cfg(not(feature = "abi3"))]
 use pyo3::types::{PyDateAccess, PyDeltaAccess, PyTimeAccess};
-use pyo3::types::{PyDate, PyDateTime, PyDelta, PyTime};
 
 /// year u16, month u8, day u8.
 pub(super) const DATE_BYTES: usize = 4;
@@ -44,7 +46,10 @@ pub(super) fn delta(value: &Bound<'_, PyDelta>) -> PyResult<[i32; 3]> {
 }
 
 #[cfg(feature = "abi3")]
-fn attribute<'py, T: for<'a> FromPyObject<'a, 'py, Error = PyErr>>(value: &Bound<'py, PyAny>, name: &str) -> PyResult<T> {
+fn attribute<'py, T: for<'a> FromPyObject<'a, 'py, Error = PyErr>>(
+    value: &Bound<'py, PyAny>,
+    name: &str,
+) -> PyResult<T> {
     value.getattr(name)?.extract()
 }
 
@@ -68,7 +73,8 @@ pub(super) fn datetime(value: &Bound<'_, PyDateTime>) -> PyResult<[u8; TIME_BYTE
 #[cfg(feature = "abi3")]
 fn clock(value: &Bound<'_, PyAny>) -> PyResult<[u8; TIME_BYTES]> {
     let [m0, m1, m2, m3] = attribute::<u32>(value, "microsecond")?.to_be_bytes();
-    let [hour, minute, second] = [attribute(value, "hour")?, attribute(value, "minute")?, attribute(value, "second")?];
+    let [hour, minute, second] =
+        [attribute(value, "hour")?, attribute(value, "minute")?, attribute(value, "second")?];
     Ok([hour, minute, second, m0, m1, m2, m3, attribute(value, "fold")?])
 }
 

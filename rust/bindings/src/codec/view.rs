@@ -18,7 +18,11 @@ pub(super) fn append(view: &PyUntypedBuffer, to: &mut Vec<u8>) -> bool {
     // long, and as part of a Vec of ours it does not overlap. Another thread that writes into the buffer meanwhile
     // changes what is copied, as it would for any C code.
     unsafe {
-        std::ptr::copy_nonoverlapping(view.buf_ptr().cast::<u8>().cast_const(), place.as_mut_ptr().cast(), count);
+        std::ptr::copy_nonoverlapping(
+            view.buf_ptr().cast::<u8>().cast_const(),
+            place.as_mut_ptr().cast(),
+            count,
+        );
         to.set_len(to.len() + count);
     }
     true

@@ -74,7 +74,8 @@ impl Writer {
             return Ok(());
         }
         let limit = self.limit;
-        let message = format!("larger than {limit} bytes (`max_value_bytes`); send it in parts, or raise the limit");
+        let message =
+            format!("larger than {limit} bytes (`max_value_bytes`); send it in parts, or raise the limit");
         Err(Failure::new(Kind::TooLarge, message))
     }
 
@@ -188,6 +189,7 @@ impl Writer {
 
     #[inline]
     pub(super) fn text(&mut self, text: &str) -> Coded<()> {
+        self.reserve(HEADER_BYTES + text.len())?;
         self.str_header(text.len())?;
         self.raw(text.as_bytes())
     }

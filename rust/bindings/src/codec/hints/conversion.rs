@@ -4,7 +4,6 @@ use super::node::{Field, Node, Shape};
 use crate::codec::build::Pairs;
 use crate::codec::call;
 use crate::codec::failure::{Coded, Failure, Kind, Step, shown, type_name};
-use crate::codec::library;
 use pyo3::exceptions::PyException;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -14,26 +13,23 @@ use pyo3::types::{
 
 /// Deeper than any value that was decoded: met only by a hint that leads back to itself without going into the value.
 const DEPTH: usize = 1_024;
-/// Alternatives of unions that failed somewhere inside. Recursive unions can fail exponentially often on a value made
-/// for it; honest values stay far below.
-const DEEP_FAILURES: usize = 4_000_000;
-
 /// None: the value is right as it is.
-type Converted<'py> = Coded<Option<Bound<'py, PyAny>>>;
+pub(super) type Converted<'py> = Coded<Option<Bound<'py, PyAny>>>;
 
 /// See the module.
 pub(super) struct Conversion<'a, 'py> {
-    nodes: &'a [Node],
-    py: Python<'py>,
+    pub(super) nodes: &'a [Node],
+    pub(super) py: Python<'py>,
     /// Only what needs no conversion of numbers: the first round of a union, so that 3 fits `float | int` as an int.
-    strict: bool,
+    pub(super) strict: bool,
     depth: usize,
-    deep_failures: usize,
+    pub(super) unions: usize,
+    pub(super) deep_failures: usize,
 }
 
 impl<'a, 'py> Conversion<'a, 'py> {
     pub(super) fn new(nodes: &'a [Node], py: Python<'py>) -> Self {
-        Self { nodes, py, strict: false, depth: 0, deep_failures: 0 }
+        Self { nodes, py, strict: false, depth: 0, unions: 0, deep_failures: 0 }
     }
 
     pub(super) fn convert(&mut self, index: usize, value: &Bound<'py, PyAny>) -> Converted<'py> {
@@ -79,7 +75,9 @@ impl<'a, 'py> Conversion<'a, 'py> {
             Shape::Union(nodes) => return self.union(node, nodes, value),
             Shape::Literal(pairs) => return self.literal(node, pairs, value),
             Shape::Enum(class, members) => return self.enumeration(node, class, members, value),
-            Shape::Dataclass(class, fields, names) => return self.dataclass(node, (class, fields, names), value),
+            Shape::Dataclass(class, fields, names) => {
+                return self.dataclass(node, (class, fields, names), value);
+            }
             Shape::TypedDict(fields) => return self.typed_dict(node, fields, value),
             Shape::NamedTuple(class, fields) => return self.named_tuple(node, class, fields, value),
             Shape::NdArray(class, item) => self.is_array(class, item.as_ref(), value)?,
@@ -92,12 +90,19 @@ impl<'a, 'py> Conversion<'a, 'py> {
         value.is_instance(class.bind(self.py)).map_err(|error| self.failed(error))
     }
 
-    fn is_array(&self, class: &Py<PyAny>, item: Option<&Py<PyAny>>, value: &Bound<'py, PyAny>) -> Coded<bool> {
+    fn is_array(
+        &self,
+        class: &Py<PyAny>,
+        item: Option<&Py<PyAny>>,
+        value: &Bound<'py, PyAny>,
+    ) -> Coded<bool> {
         if !self.is_instance(value, class)? {
             return Ok(false);
         }
         let Some(item) = item else { return Ok(true) };
-        let kind = value.getattr(intern!(self.py, "dtype")).and_then(|dtype| dtype.getattr(intern!(self.py, "type")));
+        let kind = value
+            .getattr(intern!(self.py, "dtype"))
+            .and_then(|dtype| dtype.getattr(intern!(self.py, "type")));
         let is = kind.and_then(|kind| kind.cast::<PyType>()?.is_subclass(item.bind(self.py)));
         is.map_err(|error| self.failed(error))
     }
@@ -113,9 +118,7 @@ impl<'a, 'py> Conversion<'a, 'py> {
             let float: f64 = value.extract().map_err(|error| self.failed(error))?;
             return Ok(Some(PyFloat::new(self.py, float).into_any()));
         }
-        let numpy = library::numpy_if_loaded(self.py).map_err(|error| self.failed(error))?;
-        let Some(numpy) = numpy else { return Err(mismatch(node, value)) };
-        if !value.is_instance(numpy.generic.bind(self.py)).map_err(|error| self.failed(error))? {
+        if !self.is_numpy_scalar(value).map_err(|error| self.failed(error))? {
             return Err(mismatch(node, value));
         }
         let item = value.call_method0(intern!(self.py, "item")).map_err(|error| self.failed(error))?;
@@ -159,7 +162,12 @@ impl<'a, 'py> Conversion<'a, 'py> {
         Ok(Some(PyTuple::new(self.py, items).map_err(|error| self.failed(error))?.into_any()))
     }
 
-    fn fixed_tuple(&mut self, node: &'a Node, items: &'a [usize], value: &Bound<'py, PyAny>) -> Converted<'py> {
+    fn fixed_tuple(
+        &mut self,
+        node: &'a Node,
+        items: &'a [usize],
+        value: &Bound<'py, PyAny>,
+    ) -> Converted<'py> {
         if let Ok(tuple) = value.cast::<PyTuple>()
             && tuple.len() != items.len()
         {
@@ -170,7 +178,12 @@ impl<'a, 'py> Conversion<'a, 'py> {
         self.tuple(node, |index| items.get(index).copied().unwrap_or(usize::MAX), value)
     }
 
-    fn set<T: pyo3::PyTypeInfo>(&mut self, node: &'a Node, item: usize, value: &Bound<'py, PyAny>) -> Converted<'py> {
+    fn set<T: pyo3::PyTypeInfo>(
+        &mut self,
+        node: &'a Node,
+        item: usize,
+        value: &Bound<'py, PyAny>,
+    ) -> Converted<'py> {
         if !value.is_instance_of::<T>() {
             return Err(mismatch(node, value));
         }
@@ -233,62 +246,6 @@ impl<'a, 'py> Conversion<'a, 'py> {
         } else {
             // A str is a sequence of str, bytes one of int, a dict a collection of its keys.
             Ok(None)
-        }
-    }
-
-    fn union(&mut self, node: &'a Node, nodes: &'a [usize], value: &Bound<'py, PyAny>) -> Converted<'py> {
-        let outer = self.strict;
-        let rounds: &[bool] = if outer { &[true] } else { &[true, false] };
-        let mut tried = 0;
-        let mut last = None;
-        for &strict in rounds {
-            tried = 0;
-            for &index in nodes {
-                if !self.is_plausible(index, value, strict) {
-                    continue;
-                }
-                tried += 1;
-                self.strict = strict;
-                let converted = self.convert(index, value);
-                self.strict = outer;
-                match converted {
-                    Ok(converted) => return Ok(converted),
-                    Err(failure) if failure.is_bare() => return Err(failure),
-                    Err(failure) => {
-                        self.deep_failures += usize::from(failure.is_deep());
-                        last = Some(failure);
-                    }
-                }
-                if self.deep_failures > DEEP_FAILURES {
-                    return Err(Failure::decode(format!("too many ways to read it as {}", node.name)));
-                }
-            }
-        }
-        // With one alternative in question its own message says more.
-        match last {
-            Some(failure) if tried == 1 => Err(failure),
-            _ => Err(mismatch(node, value)),
-        }
-    }
-
-    /// A quick look that spares making an error for most alternatives.
-    fn is_plausible(&self, index: usize, value: &Bound<'py, PyAny>, strict: bool) -> bool {
-        match self.nodes.get(index).map(|node| &node.shape) {
-            Some(Shape::None) => value.is_none(),
-            Some(Shape::Bool) if strict => value.is_exact_instance_of::<PyBool>(),
-            // In the first round True is a bool only, so that it fits `int | bool` as what it is.
-            Some(Shape::Int) if strict => {
-                value.is_instance_of::<PyInt>() && !value.is_exact_instance_of::<PyBool>()
-            }
-            Some(Shape::Float) if strict => value.is_instance_of::<PyFloat>(),
-            Some(Shape::Str) if strict => value.is_instance_of::<PyString>(),
-            Some(Shape::Bytes) if strict => value.is_instance_of::<PyBytes>(),
-            Some(Shape::List(_)) => value.is_instance_of::<PyList>(),
-            Some(Shape::Set(_)) => value.is_instance_of::<PySet>(),
-            Some(Shape::FrozenSet(_)) => value.is_instance_of::<PyFrozenSet>(),
-            Some(Shape::TupleOf(_) | Shape::Tuple(_) | Shape::NamedTuple(..)) => value.is_instance_of::<PyTuple>(),
-            Some(Shape::Dict(..) | Shape::TypedDict(_)) => value.is_instance_of::<PyDict>(),
-            _ => true,
         }
     }
 
@@ -361,7 +318,8 @@ impl<'a, 'py> Conversion<'a, 'py> {
             return Err(unexpected(node, fields, dict));
         }
         let all_names = all_names.bind(self.py);
-        let names = if names.len() == all_names.len() { Ok(all_names.clone()) } else { PyTuple::new(self.py, names) };
+        let names =
+            if names.len() == all_names.len() { Ok(all_names.clone()) } else { PyTuple::new(self.py, names) };
         let object = names.and_then(|names| call::call(class, &values, Some(&names)));
         let object = object.map_err(|error| self.failed(error))?;
         for (field, item) in later {
@@ -374,12 +332,7 @@ impl<'a, 'py> Conversion<'a, 'py> {
     }
 
     /// The converted value of a field; None if it may be absent and is.
-    fn field(
-        &mut self,
-        node: &'a Node,
-        field: &'a Field,
-        dict: &Bound<'py, PyDict>,
-    ) -> Converted<'py> {
+    fn field(&mut self, node: &'a Node, field: &'a Field, dict: &Bound<'py, PyDict>) -> Converted<'py> {
         match dict.get_item(&field.name).map_err(|error| self.failed(error))? {
             Some(item) => {
                 let new = self.convert(field.node, &item).map_err(|failure| failure.at_field(&field.text))?;
@@ -392,7 +345,12 @@ impl<'a, 'py> Conversion<'a, 'py> {
         }
     }
 
-    fn typed_dict(&mut self, node: &'a Node, fields: &'a [Field], value: &Bound<'py, PyAny>) -> Converted<'py> {
+    fn typed_dict(
+        &mut self,
+        node: &'a Node,
+        fields: &'a [Field],
+        value: &Bound<'py, PyAny>,
+    ) -> Converted<'py> {
         let Ok(dict) = value.cast::<PyDict>() else { return Err(mismatch(node, value)) };
         let mut changed: Option<Bound<'py, PyDict>> = None;
         for field in fields {
@@ -401,7 +359,9 @@ impl<'a, 'py> Conversion<'a, 'py> {
                 continue;
             };
             let new = self.convert(field.node, &item);
-            let Some(new) = new.map_err(|failure| failure.at_key(field.name.bind(self.py)))? else { continue };
+            let Some(new) = new.map_err(|failure| failure.at_key(field.name.bind(self.py)))? else {
+                continue;
+            };
             let copy = match changed.take() {
                 Some(copy) => copy,
                 None => dict.copy().map_err(|error| self.failed(error))?,
@@ -453,7 +413,7 @@ fn first_pairs<'py>(dict: &Bound<'py, PyDict>, count: usize) -> PyResult<Bound<'
 }
 
 #[cold]
-fn mismatch(node: &Node, value: &Bound<'_, PyAny>) -> Box<Failure> {
+pub(super) fn mismatch(node: &Node, value: &Bound<'_, PyAny>) -> Box<Failure> {
     Failure::decode(format!("expected {}, got {}", node.name, type_name(value)))
 }
 

@@ -8,6 +8,7 @@
 mod conversion;
 mod node;
 mod parameters;
+mod union;
 
 pub(crate) use parameters::Parameters;
 

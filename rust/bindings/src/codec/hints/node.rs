@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyString, PyTuple, PyType};
 use pyo3::{PyTraverseError, PyVisit};
 
-/// A field of a dataclass, TypedDict or NamedTuple.
+/// A field of a dataclass, `TypedDict` or `NamedTuple`.
 pub(super) struct Field {
     pub(super) name: Py<PyString>,
     pub(super) text: String,
@@ -45,7 +45,7 @@ pub(super) enum Shape {
     NamedTuple(Py<PyType>, Vec<Field>),
     /// With elements of this class, if any is given.
     NdArray(Py<PyAny>, Option<Py<PyAny>>),
-    /// Any callable: it returns the value or raises `mpreg._hints.Mismatch` (or anything).
+    /// Any callable: it returns the value or raises `mpreg._hints.MismatchError` (or anything).
     Foreign(Py<PyAny>),
 }
 

@@ -22,6 +22,9 @@ enum Convert {
     Call(Py<PyAny>),
 }
 
+/// What each item of `*args` or `**kwargs` must be.
+struct Each(Option<Convert>);
+
 struct Parameter {
     name: String,
     required: bool,
@@ -40,9 +43,9 @@ pub(crate) struct Parameters {
     required_by_position: usize,
     has_required_keyword: bool,
     has_converters: bool,
-    /// `*args` and `**kwargs`, if the function has them, and what each item must be.
-    rest: Option<Option<Convert>>,
-    other_keywords: Option<Option<Convert>>,
+    /// `*args` and `**kwargs`, if the function has them.
+    rest: Option<Each>,
+    other_keywords: Option<Each>,
 }
 
 impl Parameters {
@@ -62,8 +65,8 @@ impl Parameters {
             match kind {
                 POSITIONAL_ONLY | EITHER => by_position.push(Parameter { name, required, by_name, convert }),
                 KEYWORD_ONLY => keyword_only.push(Parameter { name, required, by_name, convert }),
-                REST => rest = Some(convert),
-                OTHER_KEYWORDS => other_keywords = Some(convert),
+                REST => rest = Some(Each(convert)),
+                OTHER_KEYWORDS => other_keywords = Some(Each(convert)),
                 _ => return Err(PyValueError::new_err("a parameter of unknown kind")),
             }
         }
@@ -73,8 +76,8 @@ impl Parameters {
         by_position.append(&mut keyword_only);
         let list = by_position;
         let has_converters = list.iter().any(|parameter| parameter.convert.is_some())
-            || matches!(rest, Some(Some(_)))
-            || matches!(other_keywords, Some(Some(_)));
+            || matches!(rest, Some(Each(Some(_))))
+            || matches!(other_keywords, Some(Each(Some(_))));
         Ok(Self {
             function: function.to_owned(),
             list,
@@ -114,14 +117,18 @@ impl Parameters {
             let parameter = self.list.get(..self.by_position).and_then(|list| list.get(index));
             match parameter {
                 Some(parameter) => convert(parameter.convert.as_ref(), value, || parameter.name.clone())?,
-                None => convert(self.rest.as_ref().and_then(Option::as_ref), value, || index.to_string())?,
+                None => {
+                    convert(self.rest.as_ref().and_then(|each| each.0.as_ref()), value, || {
+                        index.to_string()
+                    })?;
+                }
             }
         }
-        let names = arguments.names.iter().flat_map(|names| names.iter());
-        for ((value, place), name) in by_name.iter_mut().zip(named.into_iter().flatten()).zip(names) {
+        let keywords = arguments.names.iter().flat_map(PyTupleMethods::iter);
+        for ((value, place), name) in by_name.iter_mut().zip(named.into_iter().flatten()).zip(keywords) {
             let converter = match place {
                 Some(place) => self.list.get(place).and_then(|parameter| parameter.convert.as_ref()),
-                None => self.other_keywords.as_ref().and_then(Option::as_ref),
+                None => self.other_keywords.as_ref().and_then(|each| each.0.as_ref()),
             };
             convert(converter, value, || name.to_string())?;
         }
@@ -150,12 +157,17 @@ impl Parameters {
             return Ok(());
         }
         let given = |place: usize| place < positional.min(self.by_position) || named.contains(&Some(place));
-        let missing = self.list.iter().enumerate().filter(|(place, parameter)| parameter.required && !given(*place));
+        let missing =
+            self.list.iter().enumerate().filter(|(place, parameter)| parameter.required && !given(*place));
         let missing: Vec<_> = missing.map(|(_, parameter)| format!("'{}'", parameter.name)).collect();
         if missing.is_empty() {
             return Ok(());
         }
-        Err(self.misfit(format!("is missing the argument{} {}", if missing.len() > 1 { "s" } else { "" }, missing.join(", "))))
+        Err(self.misfit(format!(
+            "is missing the argument{} {}",
+            if missing.len() > 1 { "s" } else { "" },
+            missing.join(", ")
+        )))
     }
 
     #[cold]
@@ -176,15 +188,19 @@ impl Convert {
     }
 }
 
-fn convert(converter: Option<&Convert>, value: &mut Bound<'_, PyAny>, name: impl Fn() -> String) -> Coded<()> {
+fn convert(
+    converter: Option<&Convert>,
+    value: &mut Bound<'_, PyAny>,
+    name: impl Fn() -> String,
+) -> Coded<()> {
     let py = value.py();
-    let converted = match converter {
+    let result = match converter {
         None => return Ok(()),
         Some(Convert::Native(converter)) => converter.get().apply(value),
         Some(Convert::Call(call)) => {
             call.bind(py).call1((&*value,)).map_err(|error| Failure::python(py, Kind::Decode, error))
         }
     };
-    *value = converted.map_err(|failure| failure.under(format!("argument '{}'", name())))?;
+    *value = result.map_err(|failure| failure.under(format!("argument '{}'", name())))?;
     Ok(())
 }
