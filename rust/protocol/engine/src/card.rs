@@ -1,0 +1,34 @@
+use std::sync::Arc;
+
+use mpreg_types::{ClusterId, Incarnation, Instance, NodeId, NodeName};
+
+/// What a node is called. Kept as long as membership remembers the node, longer than its entries in the catalog.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Card {
+    pub(crate) incarnation: Incarnation,
+    pub(crate) name: NodeName,
+    pub(crate) instance: Option<Instance>,
+    /// True without a certificate.
+    pub(crate) declared: bool,
+}
+
+impl Card {
+    /// `pricing/7f3a90`.
+    pub(crate) fn id(&self, node: NodeId) -> String {
+        format!("{}/{}", self.name, self.shown_instance(node))
+    }
+
+    pub(crate) fn shown_instance(&self, node: NodeId) -> String {
+        self.instance.as_ref().map_or_else(|| node.short(), ToString::to_string)
+    }
+
+    /// `eu/pricing/7f3a90`.
+    pub(crate) fn label(&self, node: NodeId, cluster: &ClusterId) -> Arc<str> {
+        format!("{cluster}/{}", self.id(node)).into()
+    }
+
+    /// True if both claim one fixed place in the cluster.
+    pub(crate) fn clashes_with(&self, other: &Self) -> bool {
+        self.instance.is_some() && self.instance == other.instance && self.name == other.name
+    }
+}

@@ -1,0 +1,146 @@
+//! Connections: who is at their other end, and which one is used.
+
+use mpreg_catalog::Input as Entries;
+use mpreg_membership::{DialOutcome, Input as Members, Loss, MemberIdentity};
+use mpreg_types::{ConnectionId, NodeId, Time};
+
+use crate::card::Card;
+use crate::links::{Closed, Opened};
+use crate::{CloseReason, DialId, Engine, Output, PeerNode};
+
+impl Engine {
+    pub(crate) fn connected(
+        &mut self,
+        peer: &PeerNode,
+        connection: ConnectionId,
+        dialled: bool,
+        now: Time,
+        out: &mut Vec<Output>,
+    ) {
+        let (node, incarnation) = (peer.node, peer.incarnation);
+        let known = self.membership.member(node).map(|member| member.identity.incarnation);
+        if let Some(known) = known.filter(|known| *known > incarnation) {
+            return self.close_stale(connection, known, out);
+        }
+        let outdated = match self.links.open(node, incarnation, connection, dialled) {
+            Opened::Stale { known } => return self.close_stale(connection, known, out),
+            Opened::Another { retired } => {
+                self.use_connection(peer, out);
+                return out.push(Output::Retire { connection: retired });
+            }
+            Opened::First { outdated } => outdated,
+        };
+        for former in outdated {
+            self.close_stale(former, incarnation, out);
+        }
+        let identity = MemberIdentity { node, incarnation, addresses: peer.addresses.clone() };
+        self.run_membership(Members::Connected { peer: identity }, now, out);
+        // Membership may have found that this node has left, or that there are too many.
+        if self.links.used(node).is_none() {
+            return;
+        }
+        self.learn_card(peer);
+        self.use_connection(peer, out);
+        self.run_catalog(Entries::Connected { peer: node }, now, out);
+        self.view_is_stale = true;
+        self.first_contact(now, out);
+    }
+
+    pub(crate) fn disconnected(
+        &mut self,
+        node: NodeId,
+        connection: ConnectionId,
+        loss: Loss,
+        now: Time,
+        out: &mut Vec<Output>,
+    ) {
+        // Whoever saw the end first has cleared it already; this is for those who did not.
+        if let Some(state) = self.index.known_peer(node) {
+            state.clear_connection(connection);
+        }
+        match self.links.close(node, connection) {
+            Closed::Unused => {}
+            Closed::Replaced { by } => {
+                if let Some(state) = self.index.known_peer(node) {
+                    state.set_connection(by);
+                }
+                self.index.touch();
+            }
+            Closed::Last => {
+                self.run_catalog(Entries::Disconnected { peer: node }, now, out);
+                self.run_membership(Members::Disconnected { peer: node, loss }, now, out);
+                self.view_is_stale = true;
+            }
+        }
+    }
+
+    pub(crate) fn dialled(&mut self, dial: DialId, outcome: DialOutcome, now: Time, out: &mut Vec<Output>) {
+        match dial {
+            DialId::Membership(dial) => self.run_membership(Members::Dialled { dial, outcome }, now, out),
+            DialId::Holder(holder) => self.holder_dialled(holder, outcome, now, out),
+        }
+    }
+
+    /// Membership gives up the connections to a node.
+    pub(crate) fn drop_peer(&mut self, node: NodeId, reason: CloseReason, now: Time, out: &mut Vec<Output>) {
+        let connections = self.links.drop_peer(node);
+        if connections.is_empty() {
+            return;
+        }
+        for connection in connections {
+            if let Some(state) = self.index.known_peer(node) {
+                state.clear_connection(connection);
+            }
+            out.push(Output::Close { connection, reason });
+        }
+        self.run_catalog(Entries::Disconnected { peer: node }, now, out);
+        self.view_is_stale = true;
+    }
+
+    /// In a small cluster the catalog pushes to all; beyond, along the connections that membership pushes to.
+    pub(crate) fn review_view(&mut self, now: Time, out: &mut Vec<Output>) {
+        if !std::mem::take(&mut self.view_is_stale) {
+            return;
+        }
+        let living = 1 + self.membership.members().filter(|member| is_living(member)).count();
+        let beyond = living > self.config.membership.full_mesh_max;
+        let active = beyond.then(|| self.membership.push_peers().into_iter().collect());
+        if self.has_view || beyond {
+            self.has_view = beyond;
+            self.run_catalog(Entries::View { active }, now, out);
+        }
+    }
+
+    fn use_connection(&mut self, peer: &PeerNode, out: &mut Vec<Output>) {
+        let used = self.links.used(peer.node);
+        if let (Some(state), Some(connection)) = (self.index.peer(peer.node, peer.incarnation), used) {
+            state.set_connection(connection);
+            self.index.touch();
+        }
+        self.holder_answered(peer.node, out);
+    }
+
+    fn close_stale(
+        &mut self,
+        connection: ConnectionId,
+        known: mpreg_types::Incarnation,
+        out: &mut Vec<Output>,
+    ) {
+        self.counters.stale_connections += 1;
+        out.push(Output::Close { connection, reason: CloseReason::OldIncarnation { known } });
+    }
+
+    /// What a handshake tells is good until the facts come.
+    fn learn_card(&mut self, peer: &PeerNode) {
+        let known = self.cards.get(&peer.node).is_some_and(|card| card.incarnation == peer.incarnation);
+        if !known {
+            let PeerNode { node, incarnation, name, instance, declared, .. } = peer.clone();
+            self.cards.insert(node, Card { incarnation, name, instance, declared });
+        }
+    }
+}
+
+pub(crate) fn is_living(member: &mpreg_membership::Member) -> bool {
+    use mpreg_types::MemberState::{Alive, Suspect};
+    matches!(member.state, Alive | Suspect)
+}
