@@ -122,12 +122,33 @@ impl Bench {
         self.catalog.entries(&id(OWNER)).map(name).collect()
     }
 
+    /// The batches, as (from, to), with which `want` is answered.
+    fn served(&mut self, want: WantRow) -> Vec<(u64, u64)> {
+        let cluster = ClusterId::parse("test").unwrap();
+        let out = self.run(Input::Message { from: id(RELAY), message: Message::Want(vec![want]) });
+        let Some((Output::Send { message: Message::Served { more: false }, .. }, sent)) = out.split_last()
+        else {
+            panic!("{out:?}")
+        };
+        let sent = sent.iter().flat_map(|output| match output {
+            Output::Send { message: Message::Batches(batches), .. } => batches.clone(),
+            other => panic!("{other:?}"),
+        });
+        let spans = sent.map(|signed| Batch::parse(signed, &cluster).unwrap().span);
+        spans.map(|span| (span.from, span.to)).collect()
+    }
+
     /// Who is asked for what after `wait` ms.
     fn wants(&mut self, wait: u64) -> Vec<(NodeId, WantRow)> {
         self.now += std::time::Duration::from_millis(wait);
         let out = self.run(Input::Timer(Timer::Want));
         wants_in(&out)
     }
+}
+
+/// The row of one that holds nothing of that start of the owner.
+fn nothing(incarnation: u64) -> DigestRow {
+    DigestRow { owner: id(OWNER), incarnation: Incarnation(incarnation), version: 0, snapshot: 0 }
 }
 
 fn wants_in(out: &[Output]) -> Vec<(NodeId, WantRow)> {
@@ -208,22 +229,28 @@ fn an_older_snapshot_leaves_the_state_and_drops_the_batches_it_covers() {
     bench.take(batch(3, 3, &[(3, "a", None)]));
     bench.take(snapshot(2, 0, 1, &[(1, "a", Some("1")), (2, "b", Some("1"))]));
     assert_eq!((bench.version(), bench.names()), (3, vec!["b=1".into()]));
-    let want = Message::Want(vec![WantRow {
-        held: DigestRow { owner: id(OWNER), incarnation: Incarnation(100), version: 0, snapshot: 0 },
-        gathering: 0,
-        part: 0,
-    }]);
-    let out = bench.run(Input::Message { from: id(RELAY), message: want });
-    let [
-        Output::Send { message: Message::Batches(sent), .. },
-        Output::Send { message: Message::Served { more: false }, .. },
-    ] = &out[..]
-    else {
-        panic!("{out:?}")
-    };
-    let cluster = ClusterId::parse("test").unwrap();
-    let spans = sent.iter().map(|signed| Batch::parse(signed.clone(), &cluster).unwrap().span);
-    assert_eq!(spans.map(|span| (span.from, span.to)).collect::<Vec<_>>(), [(0, 2), (3, 3)]);
+    let sent = bench.served(WantRow { held: nothing(100), gathering: 0, part: 0 });
+    assert_eq!(sent, [(0, 2), (3, 3)]);
+}
+
+#[test]
+fn a_request_is_answered_with_what_the_asker_lacks_and_no_more() {
+    let mut bench = Bench::new();
+    bench.take(snapshot(5, 0, 2, &[(1, "a", Some("1"))]));
+    bench.take(snapshot(5, 1, 2, &[(5, "b", Some("1"))]));
+    bench.take(batch(6, 7, &[(7, "c", Some("1"))]));
+    let all = [(0, 5), (0, 5), (6, 7)];
+    let held = |version, snapshot| DigestRow { version, snapshot, ..nothing(100) };
+    let want = |held, gathering, part| WantRow { held, gathering, part };
+    assert_eq!(bench.served(want(nothing(100), 0, 0)), all);
+    assert_eq!(bench.served(want(nothing(99), 0, 0)), all, "an earlier start is held");
+    assert_eq!(bench.served(want(nothing(101), 0, 0)), [], "a later start is not here");
+    assert_eq!(bench.served(want(nothing(100), 5, 1)), all[1..], "a part is here already");
+    assert_eq!(bench.served(want(nothing(100), 4, 1)), all, "a part of another snapshot is no use");
+    assert_eq!(bench.served(want(held(4, 2), 0, 0)), all, "what it lacks is in the snapshot only");
+    assert_eq!(bench.served(want(held(7, 2), 0, 0)), all[..2], "it lacks the snapshot");
+    assert_eq!(bench.served(want(held(5, 5), 0, 0)), all[2..]);
+    assert_eq!(bench.served(want(held(7, 5), 0, 0)), []);
 }
 
 #[test]
