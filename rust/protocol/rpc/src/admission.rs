@@ -35,14 +35,9 @@ impl Switch {
     }
 
     /// Runs a call, lets it stand in its function's line, or refuses it.
-    pub(crate) fn admit(
-        &mut self,
-        index: Index,
-        candidate: Arc<Candidate>,
-        cargo: Cargo,
-        step: &mut Step<'_>,
-    ) {
+    pub(crate) fn admit(&mut self, index: Index, candidate: Arc<Candidate>, step: &mut Step<'_>) {
         let Some(call) = self.calls.get_mut(index) else { return };
+        let stream = call.cargo.as_ref().is_some_and(|cargo| cargo.head.stream);
         if let Some(timeout) = candidate.timeout {
             call.deadline = call.deadline.min(step.now + timeout);
         }
@@ -51,7 +46,7 @@ impl Switch {
                 "the node leaves and takes no new calls; another one that offers the function is tried";
             return self.refuse(index, ErrorBody::new(ErrorCode::Draining, text), step);
         }
-        if candidate.streaming != cargo.head.stream {
+        if candidate.streaming != stream {
             return self.refuse(index, wrong_verb(&candidate), step);
         }
         let Some(local) = &candidate.local else {
@@ -61,8 +56,8 @@ impl Switch {
         // Who came earlier goes earlier.
         let queued = !self.no_slot.is_empty() && self.no_slot.contains_key(&local.handle);
         match if queued { None } else { Running::start(&local.slots) } {
-            Some(running) => self.run(index, local.handle, running, cargo, step),
-            None if self.reserve_wait(index, &cargo) => self.await_slot(index, candidate, cargo, step.now),
+            Some(running) => self.run(index, local.handle, running, step),
+            None if self.reserve_wait(index) => self.await_slot(index, candidate, step.now),
             None => self.refuse(index, overloaded_body(), step),
         }
     }
@@ -82,11 +77,7 @@ impl Switch {
     fn fill(&mut self, function: u64, step: &mut Step<'_>) {
         while let Some((index, running)) = self.next_with_slot(function) {
             self.leave_line(index);
-            let cargo = self.calls.get_mut(index).and_then(|call| call.cargo.take());
-            match cargo {
-                Some(cargo) => self.run(index, function, running, cargo, step),
-                None => self.counters.late += 1,
-            }
+            self.run(index, function, running, step);
         }
     }
 
@@ -100,16 +91,16 @@ impl Switch {
         }
     }
 
-    fn run(&mut self, index: Index, function: u64, running: Running, cargo: Cargo, step: &mut Step<'_>) {
+    fn run(&mut self, index: Index, function: u64, running: Running, step: &mut Step<'_>) {
         let Some(call) = self.calls.get_mut(index) else { return };
         if call.deadline <= step.now {
             return self.refuse(index, deadline_body("before the function could start"), step);
         }
+        let Some(Cargo { head, value }) = call.cargo.take() else { return };
         call.place = Place::Running { function, reported: false };
         call.waiting = None;
         self.wheel.arm(index.slot, call.deadline.min(step.now + self.config.report_after));
         self.counters.invoked += 1;
-        let Cargo { head, value } = cargo;
         step.out.push(Output::Invoke(Invocation {
             key: InboundKey(index),
             function,

@@ -31,7 +31,7 @@ impl CallTable {
     fn choose<P: Outbound>(&mut self, index: Index, turn: &mut Turn<'_, P>) {
         let random = self.rng.next();
         let Some(slot) = self.slots.get(index) else { return };
-        let Target::Select(selector) = &slot.wanted.target else {
+        let Target::Select(selector) = slot.wanted() else {
             let text =
                 "a call of a node to itself names no selector; this is a defect of mpreg, please report it";
             let body = ErrorBody::new(ErrorCode::Internal, text);
@@ -56,7 +56,7 @@ impl CallTable {
     fn go<P: Outbound>(&mut self, index: Index, choice: Choice, turn: &mut Turn<'_, P>) {
         let Some(slot) = self.slots.get_mut(index) else { return };
         let Choice { candidate, connection } = choice;
-        slot.head.target = candidate.direct().clone();
+        slot.aim_at(&candidate);
         slot.wait_until = None;
         if let Some(timeout) = candidate.timeout {
             slot.deadline = slot.deadline.min(slot.begun + timeout);

@@ -13,7 +13,7 @@ pub(crate) struct Inbound {
     /// The caller's, for the answer.
     pub(crate) token: u64,
     pub(crate) deadline: Time,
-    /// The call itself while it stands in a line here.
+    /// The call itself until it is handed on.
     pub(crate) cargo: Option<Cargo>,
     /// Its place among the waiting calls, from the first time it waits until it leaves here.
     pub(crate) waiting: Option<Waiting>,

@@ -7,7 +7,7 @@ use mpreg_routing::Candidate;
 use mpreg_types::{ConnectionId, ErrorBody, ErrorCode, Executed, StreamId, Time};
 
 use crate::claim::Revoked;
-use crate::inbound::{Cargo, Place, Then};
+use crate::inbound::{Place, Then};
 use crate::key::Index;
 use crate::switch::{Step, deadline_body};
 use crate::{InboundKey, Output, Switch};
@@ -102,32 +102,29 @@ impl Switch {
     pub(crate) fn place_again(&mut self, slot: u32, step: &mut Step<'_>) {
         let Some(index) = self.calls.index_of(slot) else { return };
         let Some(call) = self.calls.get_mut(index) else { return };
-        let Some(mut cargo) = call.cargo.take() else { return };
         let place = std::mem::replace(&mut call.place, Place::Arriving { wait_until: None });
         match &place {
             Place::NoCandidate { until } => call.place = Place::Arriving { wait_until: Some(*until) },
-            Place::Parked(relay) => cargo.head.target = relay.wanted.clone(),
+            Place::Parked(relay) => self.aim_at(index, &relay.wanted),
             _ => {}
         }
         drop(place);
-        self.place(index, cargo, step);
+        self.place(index, step);
     }
 
-    pub(crate) fn await_candidate(&mut self, index: Index, until: Time, cargo: Cargo, now: Time) {
+    pub(crate) fn await_candidate(&mut self, index: Index, until: Time, now: Time) {
         let Some(call) = self.calls.get_mut(index) else { return };
         call.place = Place::NoCandidate { until };
-        call.cargo = Some(cargo);
         self.no_candidate.push_back(index.slot, &mut self.links);
         // Past `until` only while the node is starting.
         let next_look = if until > now { until } else { now + STARTING_POLL };
         self.wheel.arm(index.slot, next_look.min(call.deadline));
     }
 
-    pub(crate) fn await_slot(&mut self, index: Index, candidate: Arc<Candidate>, cargo: Cargo, now: Time) {
+    pub(crate) fn await_slot(&mut self, index: Index, candidate: Arc<Candidate>, now: Time) {
         let Some(call) = self.calls.get_mut(index) else { return };
         let function = candidate.local.as_ref().map_or(0, |local| local.handle);
         call.place = Place::NoSlot { candidate, function };
-        call.cargo = Some(cargo);
         self.no_slot.entry(function).or_default().push_back(index.slot, &mut self.links);
         self.wheel.arm(index.slot, call.deadline);
         self.poll_at.get_or_insert(now + self.config.poll);
@@ -246,10 +243,9 @@ impl Switch {
         let Some(call) = self.calls.get(index) else { return };
         let Place::Relayed { relay, started, .. } = &call.place else { return };
         let executed = if *started { Executed::Yes } else { Executed::Unknown };
-        let (to, node) = (relay.to, Some(relay.peer.node()));
+        let node = Some(relay.peer.node());
         let body = deadline_body("and the node that has the call did not say whether it was executed");
         self.end(index, executed, &body, node, step);
-        self.relay_ended(to);
     }
 
     /// The caller of a call is gone: what runs for it is cancelled.
@@ -268,12 +264,10 @@ impl Switch {
             Place::Abandoned { .. } => {}
             Place::Forwarding { then, .. } => *then = Then::Drop,
             Place::Relayed { relay, stream, cancelled, .. } => {
-                let to = relay.to;
                 if !*cancelled {
-                    step.out.push(Output::CancelRemote { to, stream: *stream });
+                    step.out.push(Output::CancelRemote { to: relay.to, stream: *stream });
                 }
                 self.forget(index);
-                self.relay_ended(to);
             }
             Place::Arriving { .. } | Place::NoCandidate { .. } | Place::NoSlot { .. } | Place::Parked(_) => {
                 self.leave_line(index);

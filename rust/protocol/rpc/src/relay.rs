@@ -49,7 +49,10 @@ impl Switch {
             Err(NotSent { why, mut head, value }) => {
                 head.forwards = head.forwards.saturating_sub(1);
                 let full = matches!(why, SendFailure::NoCredit | SendFailure::TooManyPending);
-                self.not_taken(index, relay, then, why, Cargo { head, value }, step);
+                if let Some(call) = self.calls.get_mut(index) {
+                    call.cargo = Some(Cargo { head, value });
+                }
+                self.not_taken(index, relay, then, why, step);
                 match self.no_credit.get_mut(&to) {
                     Some(line) if full => line.trying = false,
                     _ => self.try_next(to, step),
@@ -78,7 +81,6 @@ impl Switch {
         }
         let Some(call) = self.forget(index) else { return };
         let Place::Relayed { relay, started, .. } = &call.place else { return };
-        self.relay_ended(on);
         relay.peer.circuit().succeeded();
         if let Some(load) = head.load {
             relay.peer.report_load(load, now);
@@ -123,35 +125,35 @@ impl Switch {
     }
 
     /// Sends a call on, or lets it stand in the line for credit.
-    pub(crate) fn forward(&mut self, index: Index, relay: Relay, cargo: Cargo, step: &mut Step<'_>) {
-        let from = self.calls.get(index).map(|call| call.from);
-        let link = from.and_then(|from| self.peers.get(&from));
+    pub(crate) fn forward(&mut self, index: Index, relay: Relay, step: &mut Step<'_>) {
+        let Some(call) = self.calls.get(index) else { return };
+        let link = self.peers.get(&call.from);
         if !matches!(link, Some(PeerLink { peer: Peer::Client { .. }, .. })) {
             let text =
                 "nodes send their calls to the node that runs them; this one forwards for its clients only";
             return self.refuse(index, ErrorBody::new(ErrorCode::NoRoute, text), step);
         }
-        if cargo.head.forwards >= self.config.forwards_max {
+        let forwards = call.cargo.as_ref().map_or(0, |cargo| cargo.head.forwards);
+        if forwards >= self.config.forwards_max {
             let text = format!(
-                "the call was forwarded {} times inside the cluster and still is not where it belongs",
-                cargo.head.forwards
+                "the call was forwarded {forwards} times inside the cluster and still is not where it belongs"
             );
             return self.refuse(index, ErrorBody::new(ErrorCode::RouteLoop, text), step);
+        }
+        if call.deadline <= step.now {
+            return self.refuse(index, deadline_body("before the call was sent on"), step);
         }
         let to = relay.to;
         if !self.no_credit.is_empty() && self.no_credit.contains_key(&to) {
             // Who came earlier goes earlier.
-            return self.park(index, relay, cargo, false, step);
+            return self.park(index, relay, false, step);
         }
-        if self.calls.get(index).is_some_and(|call| call.deadline <= step.now) {
-            return self.refuse(index, deadline_body("before the call was sent on"), step);
-        }
-        self.emit_forward(index, relay, cargo, step);
+        self.emit_forward(index, relay, step);
     }
 
-    fn emit_forward(&mut self, index: Index, relay: Relay, cargo: Cargo, step: &mut Step<'_>) {
+    fn emit_forward(&mut self, index: Index, relay: Relay, step: &mut Step<'_>) {
         let Some(call) = self.calls.get_mut(index) else { return };
-        let Cargo { mut head, value } = cargo;
+        let Some(Cargo { mut head, value }) = call.cargo.take() else { return };
         if let Some(Peer::Client { name, .. }) = self.peers.get(&call.from).map(|link| &link.peer) {
             head.extras.get_or_insert_default().client = Some(name.clone());
         }
@@ -186,15 +188,7 @@ impl Switch {
         }
     }
 
-    fn not_taken(
-        &mut self,
-        index: Index,
-        relay: Relay,
-        then: Then,
-        why: SendFailure,
-        cargo: Cargo,
-        step: &mut Step<'_>,
-    ) {
+    fn not_taken(&mut self, index: Index, relay: Relay, then: Then, why: SendFailure, step: &mut Step<'_>) {
         let node = Some(relay.peer.node());
         match (then, why) {
             (Then::Drop, _) => {
@@ -205,7 +199,7 @@ impl Switch {
                 self.end(index, Executed::No, &body, node, step);
             }
             (Then::Relay, SendFailure::NoCredit | SendFailure::TooManyPending) => {
-                self.park(index, relay, cargo, true, step);
+                self.park(index, relay, true, step);
             }
             (Then::Relay, SendFailure::Closed) => {
                 relay.peer.circuit().failed(step.now);
@@ -213,18 +207,15 @@ impl Switch {
                 self.refuse_for(index, ErrorBody::new(ErrorCode::ConnectionLost, text), node, step);
             }
             (Then::Relay, SendFailure::TooLarge) => {
-                let text = format!(
-                    "the arguments have {} bytes, more than the chosen node accepts (max_value_bytes)",
-                    cargo.head.value_bytes
-                );
+                let text = "the arguments are larger than the chosen node accepts (max_value_bytes)";
                 self.refuse_for(index, ErrorBody::new(ErrorCode::TooLarge, text), node, step);
             }
         }
     }
 
     /// Into the line for credit: at its end, or where it came from.
-    fn park(&mut self, index: Index, relay: Relay, cargo: Cargo, first: bool, step: &mut Step<'_>) {
-        if !self.reserve_wait(index, &cargo) {
+    fn park(&mut self, index: Index, relay: Relay, first: bool, step: &mut Step<'_>) {
+        if !self.reserve_wait(index) {
             return self.refuse(index, overloaded_body(), step);
         }
         let Some(call) = self.calls.get_mut(index) else { return };
@@ -236,7 +227,6 @@ impl Switch {
             line.line.push_back(index.slot, &mut self.links);
         }
         call.place = Place::Parked(relay);
-        call.cargo = Some(cargo);
     }
 
     /// Tries the first call of a line again; the next one follows when it was taken.
@@ -259,8 +249,8 @@ impl Switch {
                 continue;
             }
             let place = std::mem::replace(&mut call.place, Place::Arriving { wait_until: None });
-            if let (Place::Parked(relay), Some(cargo)) = (place, call.cargo.take()) {
-                return self.emit_forward(index, relay, cargo, step);
+            if let Place::Parked(relay) = place {
+                return self.emit_forward(index, relay, step);
             }
         }
     }
@@ -292,14 +282,6 @@ impl Switch {
         {
             step.out.push(Output::CancelRemote { to: relay.to, stream: *stream });
             self.wheel.arm(index.slot, step.now + self.config.verdict_max);
-        }
-    }
-
-    /// One relay over `on` has ended.
-    pub(crate) fn relay_ended(&mut self, on: ConnectionId) {
-        if let Some(link) = self.peers.get_mut(&on) {
-            let calls = &self.calls;
-            link.relays.ended(|index| calls.get(index).is_some());
         }
     }
 }

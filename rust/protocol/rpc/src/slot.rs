@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
 use mpreg_routing::Candidate;
-use mpreg_types::{CallHead, ConnectionId, Payload, PreparedTarget, StreamId, Time};
+use mpreg_types::{
+    CallHead, ConnectionId, NodeId, Payload, PreparedTarget, Selector, StreamId, Target, Time,
+};
 
 use crate::Route;
 use crate::attempt::History;
@@ -15,8 +17,8 @@ pub(crate) struct CallSlot {
     /// Encoded once; every attempt sends these bytes.
     pub(crate) value: Payload,
     pub(crate) route: Route,
-    /// What is asked for, with the candidates tried.
-    pub(crate) wanted: Arc<PreparedTarget>,
+    /// What is asked for, with the candidates tried, once `head` names a candidate instead.
+    pub(crate) selector: Option<Arc<PreparedTarget>>,
     pub(crate) deadline: Time,
     pub(crate) begun: Time,
     /// When the present (or last) attempt was handed on.
@@ -30,6 +32,35 @@ pub(crate) struct CallSlot {
     pub(crate) candidate: Option<Arc<Candidate>>,
     pub(crate) history: Option<Box<History>>,
     pub(crate) state: State,
+}
+
+impl CallSlot {
+    /// What is asked for.
+    pub(crate) fn wanted(&self) -> &Target {
+        &self.selector.as_ref().unwrap_or(&self.head.target).target
+    }
+
+    /// The next attempt goes to `candidate`.
+    pub(crate) fn aim_at(&mut self, candidate: &Candidate) {
+        let asked = std::mem::replace(&mut self.head.target, candidate.direct().clone());
+        self.selector.get_or_insert(asked);
+    }
+
+    /// The next attempt goes to another node than this, if there is one.
+    pub(crate) fn avoid(&mut self, node: NodeId) {
+        let Target::Select(selector) = self.wanted() else { return };
+        let mut selector = selector.clone();
+        selector.tried.retain(|other| *other != node);
+        if selector.tried.len() >= Selector::TRIED_MAX {
+            selector.tried.remove(0);
+        }
+        selector.tried.push(node);
+        let asked = Arc::new(PreparedTarget::new(Target::Select(selector)));
+        match self.route {
+            Route::Entry => self.head.target = asked,
+            _ => self.selector = Some(asked),
+        }
+    }
 }
 
 /// Where a call stands. Its timer is armed for what the state waits for at most.

@@ -123,12 +123,18 @@ impl Switch {
         };
         let deadline = now + head.remaining.min(self.config.deadline_max);
         let token = head.token;
+        if let (Peer::Client { name, .. }, Some(extras)) = (&link.peer, &mut head.extras) {
+            // A client speaks for itself only.
+            extras.client = Some(name.clone());
+            extras.path.clear();
+            extras.pinned_exit = None;
+        }
         let make = |_| Inbound {
             from,
             stream,
             token,
             deadline,
-            cargo: None,
+            cargo: Some(Cargo { head, value }),
             waiting: None,
             place: Place::Arriving { wait_until: None },
         };
@@ -142,16 +148,10 @@ impl Switch {
             self.calls.remove(index);
             return;
         }
-        if let (Peer::Client { name, .. }, Some(extras)) = (&link.peer, &mut head.extras) {
-            // A client speaks for itself only.
-            extras.client = Some(name.clone());
-            extras.path.clear();
-            extras.pinned_exit = None;
-        }
         if deadline <= now {
             return self.refuse(index, deadline_body("before the call arrived"), step);
         }
-        self.place(index, Cargo { head, value }, step);
+        self.place(index, step);
     }
 
     /// Another snapshot was published: calls without a candidate look again. To be told before the frames that were
@@ -186,16 +186,17 @@ impl Switch {
     }
 
     /// Looks for the place of a call: an own function, another node, or a line.
-    pub(crate) fn place(&mut self, index: Index, cargo: Cargo, step: &mut Step<'_>) {
-        let wanted = cargo.head.target.clone();
+    pub(crate) fn place(&mut self, index: Index, step: &mut Step<'_>) {
+        let cargo = self.calls.get(index).and_then(|call| call.cargo.as_ref());
+        let Some(wanted) = cargo.map(|cargo| cargo.head.target.clone()) else { return };
         match &wanted.target {
             Target::Direct { node, incarnation, function, version } if *node == self.me => {
-                self.place_here(index, *incarnation, function, version, cargo, step);
+                self.place_here(index, *incarnation, function, version, step);
             }
             Target::Direct { node, incarnation, .. } => {
-                self.place_at(index, *node, *incarnation, &wanted, cargo, step);
+                self.place_at(index, *node, *incarnation, &wanted, step);
             }
-            Target::Select(selector) => self.select(index, selector, &wanted, cargo, step),
+            Target::Select(selector) => self.select(index, selector, &wanted, step),
         }
     }
 
@@ -206,7 +207,6 @@ impl Switch {
         incarnation: Incarnation,
         function: &FunctionId,
         version: &FunctionVersion,
-        cargo: Cargo,
         step: &mut Step<'_>,
     ) {
         if incarnation != self.incarnation {
@@ -215,7 +215,7 @@ impl Switch {
         }
         let found = self.snapshot.own_function(function, version).filter(|own| own.scope != Scope::Local);
         if let Some(candidate) = found.cloned() {
-            self.admit(index, candidate, cargo, step);
+            self.admit(index, candidate, step);
         } else {
             let text =
                 format!("the node no longer offers {function} {version}; see mpreg.explain for who does");
@@ -230,14 +230,13 @@ impl Switch {
         node: NodeId,
         incarnation: Incarnation,
         wanted: &Arc<PreparedTarget>,
-        cargo: Cargo,
         step: &mut Step<'_>,
     ) {
         let peer = self.snapshot.peer(node).filter(|peer| peer.incarnation() == incarnation).cloned();
         match peer.map(|peer| (peer.connection(), peer)) {
             Some((Some(to), peer)) => {
                 let relay = Relay::new(to, peer, false, wanted.clone());
-                self.forward(index, relay, cargo, step);
+                self.forward(index, relay, step);
             }
             Some((None, _)) => {
                 let text = "the node that the call names cannot be reached from its entry node";
@@ -256,14 +255,13 @@ impl Switch {
         index: Index,
         selector: &Selector,
         wanted: &Arc<PreparedTarget>,
-        mut cargo: Cargo,
         step: &mut Step<'_>,
     ) {
         let context = Context { own_call: false, now: step.now, random: self.rng.next() };
         match self.snapshot.select(selector, &context) {
-            Err(none) => self.nobody(index, none, selector, &context, cargo, step),
+            Err(none) => self.nobody(index, none, selector, &context, step),
             Ok(choice) if choice.candidate.local.is_some() => {
-                self.admit(index, choice.candidate, cargo, step);
+                self.admit(index, choice.candidate, step);
             }
             Ok(choice) => {
                 let Some(to) = choice.connection else {
@@ -272,9 +270,9 @@ impl Switch {
                     return self.refuse_for(index, body, Some(choice.candidate.node()), step);
                 };
                 let candidate = choice.candidate;
-                cargo.head.target = candidate.direct().clone();
+                self.aim_at(index, candidate.direct());
                 let relay = Relay::new(to, candidate.peer.clone(), candidate.idempotent, wanted.clone());
-                self.forward(index, relay, cargo, step);
+                self.forward(index, relay, step);
             }
         }
     }
@@ -285,7 +283,6 @@ impl Switch {
         none: NoCandidate,
         selector: &Selector,
         context: &Context,
-        cargo: Cargo,
         step: &mut Step<'_>,
     ) {
         let Some(call) = self.calls.get_mut(index) else { return };
@@ -299,17 +296,25 @@ impl Switch {
             let body = none.describe(&self.snapshot, selector, context);
             return self.refuse_for(index, body, None, step);
         }
-        if !self.reserve_wait(index, &cargo) {
+        if !self.reserve_wait(index) {
             return self.refuse(index, overloaded_body(), step);
         }
-        self.await_candidate(index, until, cargo, step.now);
+        self.await_candidate(index, until, step.now);
+    }
+
+    /// The frame that is sent on names the target.
+    pub(crate) fn aim_at(&mut self, index: Index, target: &Arc<PreparedTarget>) {
+        if let Some(cargo) = self.calls.get_mut(index).and_then(|call| call.cargo.as_mut()) {
+            cargo.head.target = target.clone();
+        }
     }
 
     /// Room among the waiting calls, if the call has none yet.
-    pub(crate) fn reserve_wait(&mut self, index: Index, cargo: &Cargo) -> bool {
+    pub(crate) fn reserve_wait(&mut self, index: Index) -> bool {
         let Some(call) = self.calls.get_mut(index) else { return false };
         if call.waiting.is_none() {
-            call.waiting = self.workload.try_wait(cargo.value.len() as u64);
+            let bytes = call.cargo.as_ref().map_or(0, |cargo| cargo.value.len() as u64);
+            call.waiting = self.workload.try_wait(bytes);
         }
         call.waiting.is_some()
     }
@@ -367,9 +372,15 @@ impl Switch {
     pub(crate) fn forget(&mut self, index: Index) -> Option<Inbound> {
         self.wheel.disarm(index.slot);
         let call = self.calls.remove(index)?;
+        let calls = &self.calls;
+        let is_live = |index| calls.get(index).is_some();
         if let Some(link) = self.peers.get_mut(&call.from) {
-            let calls = &self.calls;
-            link.calls.ended(|index| calls.get(index).is_some());
+            link.calls.ended(is_live);
+        }
+        if let Place::Relayed { relay, .. } = &call.place
+            && let Some(link) = self.peers.get_mut(&relay.to)
+        {
+            link.relays.ended(is_live);
         }
         Some(call)
     }

@@ -1,12 +1,8 @@
 //! The end of an attempt: another one, or the end of the call with all that is known of it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use mpreg_types::{
-    ErrorBody, ErrorCode, Executed, Ledger, NodeId, Payload, PreparedTarget, ReplyHead, Selector, Target,
-    Time,
-};
+use mpreg_types::{ErrorBody, ErrorCode, Executed, Ledger, NodeId, Payload, ReplyHead, Time};
 
 use crate::attempt::{Failed, History, together};
 use crate::call_table::Turn;
@@ -161,22 +157,6 @@ impl CallSlot {
         match &mut self.history {
             Some(history) => history.attempts.push(attempt),
             None => self.history = Some(Box::new(History { attempts: vec![attempt], first: failed.clone() })),
-        }
-    }
-
-    /// The next attempt goes to another candidate, if there is one.
-    fn avoid(&mut self, node: NodeId) {
-        if let Target::Select(selector) = &self.wanted.target {
-            let mut selector = selector.clone();
-            selector.tried.retain(|other| *other != node);
-            if selector.tried.len() >= Selector::TRIED_MAX {
-                selector.tried.remove(0);
-            }
-            selector.tried.push(node);
-            self.wanted = Arc::new(PreparedTarget::new(Target::Select(selector)));
-        }
-        if matches!(self.route, Route::Entry) {
-            self.head.target = self.wanted.clone();
         }
     }
 

@@ -1,21 +1,20 @@
 //! Nodes and clients with the machines that ship, on wires that break at any moment, in virtual time.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
-use mpreg_routing::Snapshot;
 use mpreg_rpc::{
-    CallKey, CallTable, Caller, Claim, Completion, InboundKey, LocalCall, NotSent, Outbound, Output, Peer,
-    Request, RetryBudget, RetryConfig, Route, Running, Runs, SWITCH_BRIDGE, SendFailure, Switch,
-    SwitchConfig, TableConfig, Workload, WorkloadConfig, bridge_of, encode_error,
+    CallKey, CallTable, Completion, NotSent, Output, Peer, Request, Route, SWITCH_BRIDGE, SendFailure,
+    Switch, bridge_of, encode_error,
 };
 use mpreg_types::{
-    CallHead, CallId, ConnectionId, ErrorBody, ErrorCode, Executed, HopBudget, NodeId, Payload, ReplyHead,
-    StreamId, Time,
+    CallHead, CallId, ConnectionId, ErrorBody, ErrorCode, Executed, HopBudget, Payload, ReplyHead, StreamId,
+    Time,
 };
 
-use crate::cluster::{Cluster, INCARNATION, idempotent, node, offer, target};
+use crate::cluster::{INCARNATION, target};
+use crate::desk::Desk;
+use crate::process::{Fate, Job, JobKey, Process};
 use crate::wire::{Frame, Wire};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,54 +31,13 @@ enum Event {
     Tick(usize),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum JobKey {
-    Remote(InboundKey),
-    Local(CallKey),
-}
-
-/// A function at work, or about to be.
-struct Job {
-    call: CallId,
-    claim: Claim,
-    _running: Running,
-    reply_to: Option<(ConnectionId, StreamId)>,
-    token: u64,
-    deadline: Time,
-    begun: bool,
-}
-
-struct Process {
-    id: NodeId,
-    cluster: Cluster,
-    snapshot: Arc<Snapshot>,
-    workload: Arc<Workload>,
-    /// Taken out while it works.
-    table: Option<CallTable>,
-    /// Nodes only.
-    switch: Option<Switch>,
-    entry: Option<ConnectionId>,
-    jobs: BTreeMap<JobKey, Job>,
-}
-
-/// What became of one call.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Fate {
-    pub(crate) idempotent: bool,
-    pub(crate) deadline: Time,
-    pub(crate) executions: u32,
-    pub(crate) cancelled: bool,
-    /// Moment and outcome of each completion: `None` = a result.
-    pub(crate) completions: Vec<(Time, Option<Executed>)>,
-}
-
 pub(crate) struct Fabric {
     pub(crate) now: Time,
     events: BTreeSet<(Time, u64, Event)>,
     order: u64,
     random: u64,
     nodes: usize,
-    processes: Vec<Process>,
+    pub(crate) processes: Vec<Process>,
     wires: BTreeMap<ConnectionId, Wire>,
     pub(crate) fates: BTreeMap<CallId, Fate>,
     keys: BTreeMap<(usize, CallKey), CallId>,
@@ -315,7 +273,7 @@ impl Fabric {
             }
             Output::CancelLocal { key, .. } => self.stop_job(process, JobKey::Remote(key)),
             Output::Reply { to, stream, head, value } => {
-                self.write(process, to, Frame::Reply(stream, head, value))
+                self.write(process, to, Frame::Reply(stream, head, value));
             }
             Output::CancelRemote { to, stream } => self.write(process, to, Frame::Cancel(stream)),
             Output::Started { to, tokens } => self.write(process, to, Frame::Started(tokens)),
@@ -326,7 +284,7 @@ impl Fabric {
         }
     }
 
-    fn write(&mut self, process: usize, to: ConnectionId, frame: Frame) {
+    pub(crate) fn write(&mut self, process: usize, to: ConnectionId, frame: Frame) {
         let wire = self.wires.get_mut(&to).unwrap();
         let side = wire.side_of(process);
         if wire.write(side, frame) {
@@ -335,7 +293,7 @@ impl Fabric {
         }
     }
 
-    fn write_call(
+    pub(crate) fn write_call(
         &mut self,
         process: usize,
         to: ConnectionId,
@@ -356,7 +314,7 @@ impl Fabric {
         match frame {
             Frame::Call(stream, head) => {
                 self.switch(process, |switch, out| {
-                    switch.call(on, stream, head, vec![0xc0].into(), now, out)
+                    switch.call(on, stream, head, vec![0xc0].into(), now, out);
                 });
             }
             Frame::Cancel(stream) => self.switch(process, |switch, out| switch.cancel(on, stream, now, out)),
@@ -366,7 +324,7 @@ impl Fabric {
                     self.switch(process, |switch, out| switch.reply(on, stream, head, value, now, out));
                 } else {
                     self.table(process, |table, desk, done| {
-                        table.reply(on, stream, head, value, now, desk, done)
+                        table.reply(on, stream, head, value, now, desk, done);
                     });
                 }
                 if free {
@@ -385,13 +343,13 @@ impl Fabric {
         }
     }
 
-    fn take_job(&mut self, process: usize, key: JobKey, job: Job) {
+    pub(crate) fn take_job(&mut self, process: usize, key: JobKey, job: Job) {
         assert!(self.processes[process].jobs.insert(key, job).is_none());
         let pause = self.random(3_000);
         self.after(pause, Event::Begin(process, key));
     }
 
-    fn stop_job(&mut self, process: usize, key: JobKey) {
+    pub(crate) fn stop_job(&mut self, process: usize, key: JobKey) {
         // Some functions heed a cancellation, others do not.
         if self.processes[process].jobs[&key].begun && self.random(2) == 0 {
             self.after(100, Event::End(process, key));
@@ -441,7 +399,7 @@ impl Fabric {
             }
             (JobKey::Local(call), _) => {
                 self.table(process, |table, desk, done| {
-                    table.local_result(call, head, value, now, desk, done)
+                    table.local_result(call, head, value, now, desk, done);
                 });
             }
             (JobKey::Remote(_), None) => unreachable!(),
@@ -504,80 +462,5 @@ impl Fabric {
         }
         let pause = self.random(20_000);
         self.after(pause, Event::Connect(ends[0], ends[1]));
-    }
-}
-
-impl Process {
-    fn new(number: usize, nodes: usize, seed: u64) -> Self {
-        let id = |number: usize| node(u8::try_from(number + 1).unwrap());
-        let workload =
-            Workload::new(WorkloadConfig { concurrency: 4, waiting: 6, ..WorkloadConfig::default() });
-        let mut cluster = Cluster::seen_by(id(number));
-        for other in 0..nodes {
-            for offer in [offer("once"), idempotent("again")] {
-                if other == number {
-                    let slots = workload.function_slots(Runs::OnLoop, Some(3));
-                    cluster.own(&offer, &slots);
-                } else {
-                    cluster.offers(id(other), &offer);
-                }
-            }
-        }
-        let snapshot = cluster.publish();
-        let caller = Caller { origin: id(number), incarnation: INCARNATION, bridge: 1 };
-        let budget = Arc::new(RetryBudget::new(RetryConfig { percent: 100, ..RetryConfig::default() }));
-        let table = CallTable::new(TableConfig::default(), caller, workload.clone(), budget, seed);
-        let switch = (number < nodes)
-            .then(|| Switch::new(SwitchConfig::default(), snapshot.clone(), workload.clone(), seed));
-        let (table, jobs, id) = (Some(table), BTreeMap::new(), id(number));
-        Self { id, cluster, snapshot, workload, table, switch, entry: None, jobs }
-    }
-}
-
-/// What a table of the fabric acts through.
-struct Desk<'a> {
-    fabric: &'a mut Fabric,
-    process: usize,
-    snapshot: Arc<Snapshot>,
-}
-
-impl Outbound for Desk<'_> {
-    fn snapshot(&mut self) -> &Snapshot {
-        &self.snapshot
-    }
-
-    fn entry(&mut self) -> Option<ConnectionId> {
-        self.fabric.processes[self.process].entry
-    }
-
-    fn round_trip(&self, _: ConnectionId) -> Option<Duration> {
-        Some(Duration::from_millis(4))
-    }
-
-    fn send_call(&mut self, to: ConnectionId, head: &CallHead, _: &Payload) -> Result<StreamId, SendFailure> {
-        assert!(!head.remaining.is_zero(), "sent after its deadline");
-        self.fabric.write_call(self.process, to, head)
-    }
-
-    fn send_cancel(&mut self, to: ConnectionId, stream: StreamId) {
-        self.fabric.write(self.process, to, Frame::Cancel(stream));
-    }
-
-    fn invoke_local(&mut self, call: LocalCall<'_>) -> Result<(), Box<ErrorBody>> {
-        let job = Job {
-            call: call.head.call,
-            claim: call.claim,
-            _running: call.running,
-            reply_to: None,
-            token: call.head.token,
-            deadline: call.deadline,
-            begun: false,
-        };
-        self.fabric.take_job(self.process, JobKey::Local(call.key), job);
-        Ok(())
-    }
-
-    fn cancel_local(&mut self, key: CallKey) {
-        self.fabric.stop_job(self.process, JobKey::Local(key));
     }
 }

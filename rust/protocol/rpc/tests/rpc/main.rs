@@ -1,8 +1,12 @@
 //! The two machines through their public interface: the table alone, the switch alone, and both on a lossy fabric.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod cluster;
+mod desk;
 mod fabric;
 mod port;
+mod process;
 mod promises;
 mod station;
 mod switch_local;
@@ -10,4 +14,5 @@ mod switch_relay;
 mod table_deadline;
 mod table_lines;
 mod table_retry;
+mod timing;
 mod wire;

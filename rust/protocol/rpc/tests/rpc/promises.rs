@@ -54,7 +54,7 @@ fn without_faults_and_with_time_enough_nothing_is_unknown() {
     let mut fabric = Fabric::new(3, 2, 5);
     fabric.load(60, 0, false);
     fabric.run();
-    let unknown = |fate: &&crate::fabric::Fate| {
+    let unknown = |fate: &&crate::process::Fate| {
         fate.completions.iter().any(|(_, executed)| *executed == Some(Executed::Unknown))
     };
     assert_eq!(fabric.fates.values().filter(unknown).count(), 0);

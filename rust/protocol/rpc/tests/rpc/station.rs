@@ -144,14 +144,13 @@ impl Station {
                     }
                     None => None,
                 };
-                let outcome = match self.refusing.get(&to).copied().or(full) {
-                    Some(why) => Err(NotSent { why, head, value }),
-                    None => {
-                        self.next_stream += 2;
-                        let stream = StreamId(self.next_stream);
-                        self.forwarded.push(Forwarded { to, stream, head });
-                        Ok(stream)
-                    }
+                let outcome = if let Some(why) = self.refusing.get(&to).copied().or(full) {
+                    Err(NotSent { why, head, value })
+                } else {
+                    self.next_stream += 2;
+                    let stream = StreamId(self.next_stream);
+                    self.forwarded.push(Forwarded { to, stream, head });
+                    Ok(stream)
                 };
                 self.switch.forwarded(relay, outcome, self.now, more);
             }

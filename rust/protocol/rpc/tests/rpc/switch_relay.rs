@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use mpreg_rpc::{SendFailure, WorkloadConfig, encode_error};
+use mpreg_rpc::{SendFailure, SwitchConfig, WorkloadConfig, encode_error};
 use mpreg_types::{
     CallHead, ClusterId, ConnectionId, ErrorBody, ErrorCode, Executed, Payload, PreparedTarget, ReplyHead,
     StreamId, Target, WantedCluster,
@@ -279,7 +279,7 @@ fn a_call_waits_for_a_candidate_and_then_hears_what_there_is() {
 #[test]
 fn too_many_waiting_calls_are_refused() {
     let mut station =
-        Station::new(Default::default(), WorkloadConfig { waiting: 1, ..WorkloadConfig::default() });
+        Station::new(SwitchConfig::default(), WorkloadConfig { waiting: 1, ..WorkloadConfig::default() });
     station.call(CLIENT, 1, &target("never"));
     station.call(CLIENT, 3, &target("never"));
     assert_eq!(station.error(), (StreamId(3), ErrorCode::Overloaded, Executed::No));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mpreg_rpc::{Route, TableConfig, WorkloadConfig};
+use mpreg_rpc::{RetryConfig, Route, TableConfig, WorkloadConfig};
 use mpreg_types::{ConnectionId, ErrorCode, Executed, MemberState, ReplyHead, StreamId};
 
 use crate::cluster::{INCARNATION, node, offer, target};
@@ -173,7 +173,7 @@ fn a_local_call_that_has_not_begun_by_its_deadline_never_begins() {
 #[test]
 fn everything_ends_when_the_table_is_told_to() {
     let mut bench =
-        Bench::with(node(1), TableConfig::default(), WorkloadConfig::default(), Default::default());
+        Bench::with(node(1), TableConfig::default(), WorkloadConfig::default(), RetryConfig::default());
     bench.cluster.peer(node(2), 2);
     bench.cluster.offers(node(2), &offer("f"));
     let slots = bench.workload.function_slots(mpreg_rpc::Runs::OnLoop, Some(1));
@@ -195,7 +195,7 @@ fn everything_ends_when_the_table_is_told_to() {
 #[test]
 fn a_full_table_refuses_at_once() {
     let config = TableConfig { calls_max: 2, ..TableConfig::default() };
-    let mut bench = Bench::with(node(1), config, WorkloadConfig::default(), Default::default());
+    let mut bench = Bench::with(node(1), config, WorkloadConfig::default(), RetryConfig::default());
     let held = bench.call("nobody");
     bench.call("nobody");
     let refused = bench.call("nobody");

@@ -194,3 +194,16 @@ fn the_wrong_verb_is_refused_before_anything_is_sent() {
     assert!(bench.port.sent.is_empty());
     bench.assert_empty();
 }
+
+#[test]
+fn a_local_call_that_nobody_waits_for_does_not_begin() {
+    let mut bench = narrow(10);
+    let key = bench.call("mine");
+    assert!(bench.table.cancel(key, &mut bench.port));
+    assert_eq!(bench.port.cancelled_local, [key]);
+    let local = bench.port.local.remove(0);
+    assert!(!local.claim.begin());
+    drop(local.running);
+    bench.local_result(key);
+    bench.assert_empty();
+}

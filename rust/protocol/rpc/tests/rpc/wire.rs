@@ -22,7 +22,7 @@ struct Way {
     next_stream: u64,
     /// Not handed to the kernel yet.
     written: Vec<Frame>,
-    on_the_way: VecDeque<Frame>,
+    flying: VecDeque<Frame>,
     /// When the last of them arrives.
     last_arrival: Time,
     pending: u32,
@@ -80,12 +80,12 @@ impl Wire {
         let way = &mut self.ways[side];
         way.last_arrival = way.last_arrival.max(earliest);
         let frames = way.written.len();
-        way.on_the_way.extend(way.written.drain(..));
+        way.flying.extend(way.written.drain(..));
         vec![way.last_arrival; frames]
     }
 
     pub(crate) fn arrive(&mut self, side: usize) -> Option<Frame> {
-        self.ways[side].on_the_way.pop_front()
+        self.ways[side].flying.pop_front()
     }
 
     /// A call of that side was answered. True: calls that found no place may try again.
@@ -96,7 +96,7 @@ impl Wire {
     }
 
     pub(crate) fn on_the_way(&self, side: usize) -> usize {
-        self.ways[side].on_the_way.len()
+        self.ways[side].flying.len()
     }
 
     /// Breaks: of each way so many frames still arrive, the rest never. The first streams of which nothing left.
@@ -104,7 +104,7 @@ impl Wire {
         self.open = false;
         std::array::from_fn(|side| {
             let way = &mut self.ways[side];
-            way.on_the_way.truncate(arriving[side]);
+            way.flying.truncate(arriving[side]);
             let unsent = way.written.drain(..).find_map(|frame| match frame {
                 Frame::Call(stream, _) => Some(stream),
                 _ => None,
