@@ -82,10 +82,6 @@ class MpregError(Exception):
         """Calling again is safe and may succeed."""
         return self.executed == "no" and self.code in _RETRYABLE
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        state = {name: value for name, value in self.__dict__.items() if not name.startswith("__")}
-        return (type(self), (self._message,), state)
-
 
 class ConfigError(MpregError, ValueError):
     """Names, settings or arguments are wrong; nothing was sent."""
@@ -181,7 +177,7 @@ class RemoteError(CallError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The class was made here and has no name to import; it is made again from what it stands for.
-        state = {name: value for name, value in self.__dict__.items() if not name.startswith("__")}
+        state = {**self.__dict__, **_os_error_state(self)}
         return (_rebuild, (type(self).__bases__[-1], self._message, self.args, state))
 
 
@@ -350,7 +346,8 @@ def _instance(base: type[BaseException] | None, message: str) -> RemoteError | N
 
 def _rebuild(base: type[BaseException], message: str, args: tuple[Any, ...], state: dict[str, Any]) -> RemoteError:
     error = (_instance(base, message) if base is not CallError else None) or RemoteError(message)
-    error.__dict__.update(state)
+    for name, value in state.items():
+        setattr(error, name, value)
     error.args = args
     return error
 
@@ -375,9 +372,14 @@ def _text_of(error: BaseException) -> str:
 
 
 def _state_of(error: BaseException, declared: Sequence[type[BaseException]]) -> dict[str, Any]:
-    state: dict[str, Any] = {}
-    if isinstance(error, OSError):
-        state = {name: value for name in _OS_ERROR_STATE if (value := getattr(error, name, None)) is not None}
+    state = _os_error_state(error)
     if isinstance(error, tuple(declared)):
         state |= {name: value for name, value in vars(error).items() if not name.startswith("_")}
     return state
+
+
+def _os_error_state(error: BaseException) -> dict[str, Any]:
+    """What an `OSError` keeps beside its arguments and its `__dict__`."""
+    if not isinstance(error, OSError):
+        return {}
+    return {name: value for name in _OS_ERROR_STATE if (value := getattr(error, name, None)) is not None}

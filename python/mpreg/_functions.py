@@ -204,7 +204,7 @@ class Offering:
 
     def _offer(self, function: Any, name: str | None, options: dict[str, Any]) -> None:
         definition = define(function, name, options, prefix=self._prefix)
-        _marks.add(function, _mark(definition, options))
+        _marks.add(definition.function, _mark(definition, options))
         self._add(definition)
 
     _prefix: str = ""

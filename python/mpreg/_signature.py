@@ -24,6 +24,7 @@ _EMPTY: Final = inspect.Parameter.empty
 # A dotted name outside quotes; its last part is what was written in most modules.
 _DOTTED: Final = re.compile(r"""('[^']*'|"[^"]*")|\b(?:[^\W\d]\w*\.)+([^\W\d]\w*)""")
 _FORWARD: Final = re.compile(r"ForwardRef\(['\"](.*?)['\"](?:, [^)]*)?\)")
+_QUOTED: Final = re.compile(r"""(['"])[^'"]*\1""")
 _CONTEXT: Final = re.compile(r"(?:[^\W\d]\w*\.)*Context(?:\[.*\])?")
 
 
@@ -143,7 +144,8 @@ def annotation_text(annotation: Any) -> str:
     if annotation is _EMPTY:
         return ""
     if isinstance(annotation, str):
-        text = annotation
+        # Quotes in a module that quotes every annotation by itself.
+        text = annotation.strip("'\"") if _QUOTED.fullmatch(annotation) else annotation
     elif annotation is None or annotation is type(None):
         text = "None"
     elif type(annotation) is not types.GenericAlias and isinstance(annotation, type):
