@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mpreg_membership::{Config, Event};
+use mpreg_membership::{Config, Event, Input};
 use mpreg_types::MemberState;
 
 use crate::world::World;
@@ -52,6 +52,47 @@ fn after_a_partition_longer_than_memory_the_seeds_bring_it_together() {
     world.links.heal();
     let took = world.run_until(SECOND * 30, World::all_see_all);
     assert!(took.is_some_and(|took| took <= SECOND * 6), "{took:?}");
+}
+
+fn forget_the_seeds(world: &mut World) {
+    for node in world.running() {
+        world.give(node, Input::Seeds { seeds: Vec::new() });
+    }
+}
+
+#[test]
+fn without_any_seed_the_dead_are_dialled_and_soon_all_are_connected_again() {
+    for seed in 0..3 {
+        let mut world = World::converged(10, Config::lan(), seed);
+        forget_the_seeds(&mut world);
+        world.links.split();
+        world.run(SECOND * 60);
+        world.links.heal();
+        let took = world.run_until(SECOND * 30, World::all_see_all);
+        assert!(took.is_some_and(|took| took <= SECOND * 6), "seed {seed}: {took:?}");
+        // Who is seen again is dialled at once, whatever the back-off had come to.
+        world.run(SECOND * 3 / 2);
+        let pairs = (0..10).flat_map(|a| (0..a).map(move |b| (a, b)));
+        let apart: Vec<_> = pairs.filter(|(a, b)| !world.is_connected(*a, *b)).collect();
+        assert!(apart.is_empty(), "seed {seed}: {apart:?}");
+    }
+}
+
+#[test]
+fn the_dead_are_dialled_until_they_are_forgotten() {
+    let config = Config { remember: SECOND * 30, ..Config::lan() };
+    let mut world = World::converged(4, config, 1);
+    forget_the_seeds(&mut world);
+    world.kill(3);
+    world.run(SECOND * 25);
+    world.nodes[0].dials.clear();
+    world.run(SECOND * 7);
+    assert!(!world.nodes[0].dials.is_empty(), "back-off is at most 5 s");
+    world.run(SECOND * 5);
+    world.nodes[0].dials.clear();
+    world.run(SECOND * 60);
+    assert_eq!(world.state(0, 3), None);
+    assert!(world.nodes[0].dials.is_empty());
 }
 
 #[test]

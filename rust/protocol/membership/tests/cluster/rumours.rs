@@ -40,6 +40,18 @@ fn a_rumour_of_death_does_not_harm_a_member_we_are_connected_to() {
 }
 
 #[test]
+fn a_death_right_behind_its_suspicion_leaves_time_to_answer_us() {
+    let mut world = World::converged(5, Config::lan(), 1);
+    for state in [RowState::Suspect, RowState::Down] {
+        let rumour = row(&world, 2, state);
+        say(&mut world, 1, 0, vec![rumour]);
+    }
+    assert_eq!(world.state(0, 2), Some(MemberState::Suspect));
+    world.run(SECOND / 10);
+    assert_eq!(world.state(0, 2), Some(MemberState::Alive));
+}
+
+#[test]
 fn a_liar_that_never_stops_kills_nobody() {
     let mut world = World::converged(5, Config::lan(), 1);
     for _ in 0..100 {
