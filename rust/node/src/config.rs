@@ -70,6 +70,8 @@ pub struct Settings {
     pub tls_cert: Option<PathBuf>,
     /// PEM of the own private key.
     pub tls_key: Option<PathBuf>,
+    /// For tests: links of this node can be cut, slowed and paused. Nodes in memory always can.
+    pub faults: bool,
     /// Largest value, bytes.
     pub max_value_bytes: u64,
     /// Large values being received or held at one time, bytes per node.
@@ -101,6 +103,7 @@ impl Default for Settings {
             tls_ca: None,
             tls_cert: None,
             tls_key: None,
+            faults: false,
             max_value_bytes: 1 << 30,
             receive_bytes: 2 << 30,
             concurrency: 10_000,

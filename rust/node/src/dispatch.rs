@@ -5,7 +5,7 @@ use std::fmt;
 use std::mem;
 use std::sync::Arc;
 
-use mpreg_rpc::{CallKey, InboundKey};
+use mpreg_rpc::{CallKey, Claim, InboundKey, Running};
 use mpreg_transport::Connection;
 use mpreg_types::{CallHead, ConnectionId, ErrorBody, ErrorCode, Executed, Payload, ReplyHead, StreamId, Time};
 
@@ -31,8 +31,19 @@ pub enum InvocationKey {
     Local(PortId, CallKey),
 }
 
+/// Who called, as the handler sees it.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// `cluster/name/instance` of a node, `cluster/name` of a client.
+    pub caller: String,
+    /// The cluster where the call began.
+    pub cluster: String,
+}
+
 /// One call to run.
 pub struct Invocation {
+    /// Who called.
+    pub origin: Arc<Origin>,
     /// What `register` was given for this function.
     pub handler: Arc<dyn Any + Send + Sync>,
     /// The call's metadata.
@@ -56,11 +67,14 @@ pub struct Ticket {
     to: Option<ReplyTo>,
     key: InvocationKey,
     token: u64,
+    claim: Claim,
+    /// Its slot: free again when the ticket is gone.
+    _running: Running,
 }
 
 enum ReplyTo {
     Remote { connection: Arc<Connection>, stream: StreamId, slot: InboundKey, inbound: Arc<Inbound> },
-    Local { mailbox: Arc<Mailbox>, port: PortId, key: CallKey, inbound: Arc<Inbound> },
+    Local { mailbox: Arc<Mailbox>, port: PortId, key: CallKey },
 }
 
 impl Ticket {
@@ -68,16 +82,29 @@ impl Ticket {
         connection: Arc<Connection>,
         stream: StreamId,
         token: u64,
-        slot: InboundKey,
+        invoked: (InboundKey, Claim, Running),
         inbound: Arc<Inbound>,
     ) -> Self {
         let key = InvocationKey::Remote(connection.id(), stream);
-        Self { to: Some(ReplyTo::Remote { connection, stream, slot, inbound }), key, token }
+        let (slot, claim, running) = invoked;
+        Self { to: Some(ReplyTo::Remote { connection, stream, slot, inbound }), key, token, claim, _running: running }
     }
 
-    pub(crate) fn local(mailbox: Arc<Mailbox>, port: PortId, key: CallKey, inbound: Arc<Inbound>) -> Self {
-        let to = Some(ReplyTo::Local { mailbox, port, key, inbound });
-        Self { to, key: InvocationKey::Local(port, key), token: 0 }
+    pub(crate) fn local(mailbox: Arc<Mailbox>, port: PortId, key: CallKey, claim: Claim, running: Running) -> Self {
+        let to = Some(ReplyTo::Local { mailbox, port, key });
+        Self { to, key: InvocationKey::Local(port, key), token: key.token(), claim, _running: running }
+    }
+
+    /// To be asked right before the function starts. False: nobody waits any more, and it must not start; the ticket
+    /// is still to be answered.
+    #[must_use = "a call that was taken back must not start"]
+    pub fn begin(&self) -> bool {
+        self.claim.begin()
+    }
+
+    /// True if nobody waits any more.
+    pub fn is_cancelled(&self) -> bool {
+        self.claim.is_revoked()
     }
 
     /// Identity of the invocation.
@@ -107,7 +134,7 @@ impl Ticket {
         let bytes = value.len() as u64;
         let head = ReplyHead { ok, executed, ..ReplyHead::ok(self.token, bytes) };
         if let Some(to) = self.to.take() {
-            replies.add(to, head, value);
+            replies.add(to, self.claim.answer(), head, value);
         }
     }
 }
@@ -119,7 +146,7 @@ impl Drop for Ticket {
         let value = encode_error(&body);
         let head = ReplyHead::error(self.token, Executed::Unknown, value.len() as u64);
         let mut replies = Replies::default();
-        replies.add(to, head, value);
+        replies.add(to, self.claim.answer(), head, value);
         replies.flush();
     }
 }
@@ -151,18 +178,21 @@ impl Replies {
         Self { own: Some(mailbox), ..Self::default() }
     }
 
-    fn add(&mut self, to: ReplyTo, head: ReplyHead, value: Payload) {
+    /// `wanted`: false if the caller has been answered already, by a deadline or a cancellation.
+    fn add(&mut self, to: ReplyTo, wanted: bool, mut head: ReplyHead, value: Payload) {
         match to {
             ReplyTo::Remote { connection, stream, slot, inbound } => {
-                // A closed connection is no news: the switch has cancelled its calls.
-                let _ = connection.send_reply(stream, &head, &value);
-                if !self.dirty.iter().any(|other| Arc::ptr_eq(other, &connection)) {
-                    self.dirty.push(connection);
+                if wanted {
+                    head.load = Some(inbound.load());
+                    // A closed connection is no news: the switch has cancelled its calls.
+                    let _ = connection.send_reply(stream, &head, &value);
+                    if !self.dirty.iter().any(|other| Arc::ptr_eq(other, &connection)) {
+                        self.dirty.push(connection);
+                    }
                 }
                 self.finished.push((inbound, slot));
             }
-            ReplyTo::Local { mailbox, port, key, inbound } => {
-                inbound.local_finished();
+            ReplyTo::Local { mailbox, port, key } => {
                 let item = Item::LocalReply { port, key, head, value };
                 if self.own.as_ref().is_some_and(|own| Arc::ptr_eq(own, &mailbox)) {
                     self.own_items.push(item);

@@ -1,1 +1,50 @@
 //! The tokio driver of a node: owns the machines, runs their outputs, and is the public Rust API.
+//!
+//! A [`Node`] has an `Engine` on the control thread (`driver`), a `Switch` on the I/O thread (`switch_io`) and a [`Port`]
+//! for each thread that calls through it. A [`Client`] has ports only. They meet in [`Mailbox`]es (towards threads that
+//! run Python), in commands (towards the driver) and in the routing snapshot that everybody reads.
+
+mod caller;
+mod client;
+mod client_io;
+mod client_shared;
+mod clock;
+mod command;
+mod config;
+mod connections;
+mod dispatch;
+mod doorway;
+mod driver;
+mod entropy;
+mod error;
+mod failure;
+mod functions;
+mod inbound;
+mod look;
+mod mailbox;
+mod node;
+mod node_key;
+mod node_shared;
+mod port;
+mod runtime;
+mod secret;
+mod security;
+mod switch_io;
+mod views;
+
+pub use caller::{Caller, End};
+pub use client::Client;
+pub use client_shared::ClientShared;
+pub use config::{ClientConfig, NodeConfig, Settings};
+pub use dispatch::{Dispatcher, Invocation, InvocationKey, Origin, Replies, Ticket};
+pub use error::NodeError;
+pub use failure::CallFailure;
+pub use functions::FunctionSpec;
+pub use look::{CandidateRow, decode_candidates, encode_candidates_request};
+pub use mailbox::{Done, Item, Mailbox, News, PortId, Wake};
+pub use mpreg_rpc::CallKey;
+pub use mpreg_transport::{Faults, Network};
+pub use node::Node;
+pub use node_shared::NodeShared;
+pub use port::{Completion, Outgoing, Port};
+pub use runtime::{Runtime, now};

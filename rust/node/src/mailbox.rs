@@ -42,30 +42,17 @@ pub enum Item {
         /// What it carries.
         value: Payload,
     },
-    /// These calls are running.
+    /// This call is running.
     Started {
-        /// Who says so.
-        connection: ConnectionId,
-        /// Its streams.
-        streams: Vec<StreamId>,
-    },
-    /// A connection is gone; own streams from `first_unsent` on had no byte handed to the kernel.
-    Lost {
-        /// Which.
-        connection: ConnectionId,
-        /// The first stream that provably never left.
-        first_unsent: StreamId,
-    },
-    /// Credit came back.
-    Credit {
-        /// On which connection.
-        connection: ConnectionId,
-    },
-    /// The routing snapshot or the entry connection changed while calls of this port wait for it.
-    RouteChanged {
         /// Whose.
         port: PortId,
+        /// Who says so.
+        connection: ConnectionId,
+        /// The call's token.
+        token: u64,
     },
+    /// Something that concerns every port of the thread.
+    News(News),
     /// The earliest deadline of this port may have passed.
     Tick {
         /// Whose.
@@ -77,6 +64,30 @@ pub enum Item {
     Cancel(InvocationKey),
     /// Something finished on the control thread.
     Done(Done),
+}
+
+impl Item {
+    /// The one port it is for; `None` for news that concern every port of a thread.
+    pub fn port(&self) -> Option<PortId> {
+        match self {
+            Self::Reply { port, .. }
+            | Self::LocalReply { port, .. }
+            | Self::Started { port, .. }
+            | Self::Tick { port } => Some(*port),
+            Self::News(_) | Self::Invoke(_) | Self::Cancel(_) | Self::Done(_) => None,
+        }
+    }
+}
+
+/// News that concern every port of a thread.
+#[derive(Debug, Clone, Copy)]
+pub enum News {
+    /// A connection is gone; own streams from this one on had no byte handed to the kernel.
+    Lost(ConnectionId, StreamId),
+    /// Credit came back.
+    Credit(ConnectionId),
+    /// A routing snapshot or an entry connection changed, or a node or client closed.
+    RouteChanged,
 }
 
 /// A finished operation of the control thread: run by the thread that asked.
@@ -196,11 +207,11 @@ impl Mailboxes {
     }
 
     /// Tells every mailbox once, however many ports it drains.
-    pub(crate) fn push_to_all(&self, item: impl Fn() -> Item) {
+    pub(crate) fn tell_all(&self, news: News) {
         let mut told: Vec<Arc<Mailbox>> = Vec::new();
         for mailbox in self.ports.read().iter().flatten().filter_map(Weak::upgrade) {
             if !told.iter().any(|other| Arc::ptr_eq(other, &mailbox)) {
-                mailbox.push(item());
+                mailbox.push(Item::News(news));
                 told.push(mailbox);
             }
         }

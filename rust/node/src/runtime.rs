@@ -5,11 +5,12 @@
 //! than work stealing, and what lives on a thread needs no lock. They start at the first use, so a process that
 //! only imports mpreg can fork freely.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use mpreg_types::Time;
 use parking_lot::Mutex;
 use tokio::runtime::Builder;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -18,7 +19,7 @@ use tokio::task::LocalSet;
 use crate::clock::Clock;
 use crate::connections::Connections;
 use crate::error::NodeError;
-use crate::mailbox::Mailboxes;
+use crate::mailbox::{Item, Mailboxes, PortId};
 
 /// Something to run on one of the threads; it may `spawn_local`.
 type Job = Box<dyn FnOnce() + Send>;
@@ -27,6 +28,13 @@ type Job = Box<dyn FnOnce() + Send>;
 const JOIN_MAX: Duration = Duration::from_secs(1);
 
 static CURRENT: ArcSwapOption<Runtime> = ArcSwapOption::const_empty();
+
+/// Now, on the clock that all deadlines of this process are told in.
+pub fn now() -> Time {
+    CLOCK.now()
+}
+
+static CLOCK: LazyLock<Clock> = LazyLock::new(Clock::start);
 
 /// The threads of this process and what all its nodes share.
 #[derive(Debug)]
@@ -79,15 +87,34 @@ impl Runtime {
             pid,
             io: Thread::start("mpreg-io")?,
             control: Thread::start("mpreg-control")?,
-            clock: Clock::start(),
+            clock: *CLOCK,
             mailboxes: Mailboxes::default(),
             connections: Connections::default(),
         })
     }
 
+    /// The I/O runtime.
+    pub(crate) fn io_handle(&self) -> tokio::runtime::Handle {
+        self.io.runtime.clone()
+    }
+
     /// Runs `job` on the I/O thread.
     pub(crate) fn on_io(&self, job: impl FnOnce() + Send + 'static) {
         self.io.run(Box::new(job));
+    }
+
+    /// Has the mailbox of `port` ticked at `time`.
+    pub(crate) fn tick_at(self: &Arc<Self>, time: Time, port: PortId) {
+        let runtime = self.clone();
+        let at = self.clock.instant(time);
+        self.on_io(move || {
+            tokio::task::spawn_local(async move {
+                tokio::time::sleep_until(at).await;
+                if let Some(mailbox) = runtime.mailboxes.find(port) {
+                    mailbox.push(Item::Tick { port });
+                }
+            });
+        });
     }
 
     /// Runs `job` on the control thread.
@@ -98,6 +125,7 @@ impl Runtime {
 
 #[derive(Debug)]
 struct Thread {
+    runtime: tokio::runtime::Handle,
     jobs: UnboundedSender<Option<Job>>,
     handle: Mutex<Option<JoinHandle<()>>>,
     ended: Mutex<std::sync::mpsc::Receiver<()>>,
@@ -108,6 +136,7 @@ impl Thread {
         let (jobs, inbox) = unbounded_channel();
         let (end, ended) = std::sync::mpsc::channel();
         let runtime = Builder::new_current_thread().enable_all().build()?;
+        let own = runtime.handle().clone();
         let handle = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
             let local = LocalSet::new();
             local.block_on(&runtime, run_jobs(inbox));
@@ -115,7 +144,7 @@ impl Thread {
             drop(runtime);
             drop(end);
         })?;
-        Ok(Self { jobs, handle: Mutex::new(Some(handle)), ended: Mutex::new(ended) })
+        Ok(Self { runtime: own, jobs, handle: Mutex::new(Some(handle)), ended: Mutex::new(ended) })
     }
 
     /// A job for a thread that has ended is dropped: the process is ending with it.

@@ -8,44 +8,28 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use mpreg_wire::handshake::Secret;
+
 use crate::entropy::random_bytes;
 use crate::error::NodeError;
 
-/// 32 bytes that prove "same user, same machine" without any configuration.
-#[derive(Clone)]
-pub struct Secret([u8; Secret::BYTES]);
-
-impl Secret {
-    /// Length of a secret.
-    pub const BYTES: usize = 32;
-
-    /// Its bytes, for the handshake's HMAC.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-
-    /// Reads the secret at `path`, or at the user's default place, making it if nobody has.
-    pub fn load(path: Option<&Path>) -> Result<Self, NodeError> {
-        let path = match path {
-            Some(path) => path.to_owned(),
-            None => default_path()?,
-        };
-        read_or_create(&path).map_err(|error| {
-            NodeError::config(format!(
-                "the shared secret {} cannot be used: {error}; set secret_file to a file of your own (mode 0600)",
-                path.display()
-            ))
-        })
-    }
+/// Reads the secret at `path`, or at the user's default place, making it if nobody has.
+pub(crate) fn load(path: Option<&Path>) -> Result<Secret, NodeError> {
+    let path = match path {
+        Some(path) => path.to_owned(),
+        None => default_path()?,
+    };
+    read_or_create(&path).map(Secret::new).map_err(|error| {
+        NodeError::config(format!(
+            "the shared secret {} cannot be used: {error}; set secret_file to a file of your own (mode 0600)",
+            path.display()
+        ))
+    })
 }
 
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret(..)")
-    }
-}
+const BYTES: usize = 32;
 
-fn read_or_create(path: &Path) -> io::Result<Secret> {
+fn read_or_create(path: &Path) -> io::Result<[u8; BYTES]> {
     match read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             create(path)?;
@@ -55,7 +39,7 @@ fn read_or_create(path: &Path) -> io::Result<Secret> {
     }
 }
 
-fn read(path: &Path) -> io::Result<Secret> {
+fn read(path: &Path) -> io::Result<[u8; BYTES]> {
     let metadata = fs::symlink_metadata(path)?;
     if !metadata.is_file() {
         return Err(io::Error::other("it is not a plain file"));
@@ -63,9 +47,7 @@ fn read(path: &Path) -> io::Result<Secret> {
     if metadata.mode() & 0o077 != 0 {
         return Err(io::Error::other("group or others may read it; chmod 600 it"));
     }
-    let bytes = fs::read(path)?;
-    let bytes = bytes.try_into().map_err(|_| io::Error::other("it does not hold exactly 32 bytes"))?;
-    Ok(Secret(bytes))
+    fs::read(path)?.try_into().map_err(|_| io::Error::other("it does not hold exactly 32 bytes"))
 }
 
 fn create(path: &Path) -> io::Result<()> {
@@ -75,7 +57,7 @@ fn create(path: &Path) -> io::Result<()> {
     let temporary = directory.join(format!(".secret-{suffix}"));
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
     let linked = file
-        .write_all(&random_bytes::<{ Secret::BYTES }>()?)
+        .write_all(&random_bytes::<BYTES>()?)
         .and_then(|()| file.sync_all())
         .and_then(|()| fs::hard_link(&temporary, path));
     fs::remove_file(&temporary)?;
@@ -152,7 +134,7 @@ mod tests {
     fn many_processes_agree_on_one_secret() {
         let path = scratch().join("state/mpreg/secret");
         let secrets: Vec<[u8; 32]> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| Secret::load(Some(&path)).unwrap().0)).collect();
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| read_or_create(&path).unwrap())).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         assert!(secrets.windows(2).all(|pair| pair[0] == pair[1]));
@@ -167,10 +149,10 @@ mod tests {
         let path = directory.join("secret");
         fs::write(&path, [7; 32]).unwrap();
         fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
-        let error = Secret::load(Some(&path)).unwrap_err().to_string();
+        let error = load(Some(&path)).unwrap_err().to_string();
         assert!(error.contains("chmod 600") && error.contains("secret_file"), "{error}");
         fs::write(&path, [7; 31]).unwrap();
         fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-        assert!(Secret::load(Some(&path)).unwrap_err().to_string().contains("32 bytes"));
+        assert!(load(Some(&path)).unwrap_err().to_string().contains("32 bytes"));
     }
 }

@@ -177,13 +177,16 @@ impl<'a> Encoder<'a> {
 
     /// The keyword arguments of a call.
     pub(super) fn keywords(&mut self, keywords: &Bound<'_, PyDict>) -> Coded<()> {
-        self.out.map(keywords.len())?;
-        for (name, value) in Pairs::new(keywords) {
+        let count = keywords.len();
+        let mut written = 0;
+        self.out.map(count)?;
+        for (name, value) in Pairs::new(keywords).take(count) {
             let under = |failure: Box<Failure>| failure.under(format!("argument '{name}'"));
             self.text(cast(&name)?).map_err(under)?;
             self.value(&value).map_err(under)?;
+            written += 1;
         }
-        Ok(())
+        unchanged(written == count && keywords.len() == count)
     }
 
     #[inline]

@@ -1,0 +1,331 @@
+//! The bridge of one asyncio loop: everything that crosses between the loop and the mesh goes through its drain.
+//!
+//! The I/O thread fills the mailbox and wakes the loop once per batch (an eventfd); the loop drains it in one pass:
+//! replies complete futures, invocations run, and what was written meanwhile leaves with one flush per connection.
+//! Only the loop's thread touches the state, and no lock is held while Python code runs: a resumed task may call again.
+
+use std::collections::HashMap;
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use mpreg_node::{Caller, Done, Invocation, InvocationKey, Item, Mailbox, Replies};
+use mpreg_types::Payload;
+use parking_lot::Mutex;
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use crate::call::{Call, Pending};
+use crate::completion::{PendingCall, Settled, outcome};
+use crate::futures::Futures;
+use crate::hooks::node_error;
+use crate::invocation::Answer;
+use crate::jobs::Jobs;
+use crate::loop_callbacks::LoopCallbacks;
+use crate::ports::Ports;
+use crate::remote::Handle;
+use crate::report::{Finish, Report};
+use crate::wake::EventFd;
+
+/// Items handled in one drain before the loop's other work gets its turn.
+const DRAIN_ITEMS_MAX: usize = 1024;
+
+/// One asyncio loop's side of the mesh.
+#[derive(Debug)]
+pub(crate) struct Bridge {
+    event_loop: Py<PyAny>,
+    callbacks: Mutex<Option<LoopCallbacks>>,
+    eventfd: EventFd,
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) futures: Futures,
+    pub(crate) jobs: Jobs,
+    serves: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    ports: Ports,
+    replies: Replies,
+    requests: HashMap<u64, Request>,
+    next_request: u64,
+    /// Arrived, but over the limit of the last drain.
+    backlog: Vec<Item>,
+    draining: bool,
+    drain_scheduled: bool,
+    flush_scheduled: bool,
+}
+
+/// An operation of the control thread that somebody awaits.
+struct Request {
+    future: Py<PyAny>,
+    finish: Finish,
+}
+
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Request").finish_non_exhaustive()
+    }
+}
+
+impl Bridge {
+    /// A bridge for `event_loop`, which is running on this thread.
+    pub(crate) fn open(event_loop: &Bound<'_, PyAny>) -> PyResult<Arc<Self>> {
+        let py = event_loop.py();
+        let eventfd = EventFd::new()?;
+        let mailbox = Mailbox::new(Box::new(eventfd.writer()?));
+        let state = State {
+            ports: Ports::default(),
+            replies: Replies::of_thread(mailbox.clone()),
+            requests: HashMap::new(),
+            next_request: 0,
+            backlog: Vec::new(),
+            draining: false,
+            drain_scheduled: false,
+            flush_scheduled: false,
+        };
+        let bridge = Arc::new(Self {
+            event_loop: event_loop.clone().unbind(),
+            callbacks: Mutex::new(None),
+            eventfd,
+            mailbox,
+            futures: Futures::new(event_loop)?,
+            jobs: Jobs::default(),
+            serves: AtomicBool::new(false),
+            state: Mutex::new(state),
+        });
+        let callbacks = LoopCallbacks::new(py, &bridge)?;
+        event_loop.call_method1(intern!(py, "add_reader"), (bridge.eventfd.raw(), callbacks.drain(py)))?;
+        *bridge.callbacks.lock() = Some(callbacks);
+        Ok(bridge)
+    }
+
+    pub(crate) fn event_loop<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.event_loop.bind(py).clone()
+    }
+
+    /// This loop runs handlers from now on.
+    pub(crate) fn serve(&self) {
+        self.serves.store(true, Ordering::Release);
+    }
+
+    /// True if handlers run on this loop.
+    pub(crate) fn serves(&self) -> bool {
+        self.serves.load(Ordering::Acquire)
+    }
+
+    /// True once its loop was closed: nothing will be drained any more.
+    pub(crate) fn is_dead(&self, py: Python<'_>) -> bool {
+        let closed = self.event_loop.bind(py).call_method0(intern!(py, "is_closed"));
+        closed.and_then(|closed| closed.is_truthy()).unwrap_or(true)
+    }
+
+    /// Sends a call; what it returns completes when the reply comes.
+    pub(crate) fn call<'py>(
+        self: &Arc<Self>,
+        py: Python<'py>,
+        caller: &Caller,
+        handle: &Arc<Handle>,
+        timeout: Duration,
+        value: Payload,
+    ) -> PyResult<Bound<'py, Call>> {
+        let outgoing = handle.outgoing(py, timeout)?;
+        let future = self.futures.create(py)?.unbind();
+        let pending = PendingCall { future: future.clone_ref(py), handle: handle.clone() };
+        let mut state = self.state.lock();
+        let (port, key) = state
+            .ports
+            .begin(caller, &self.mailbox, outgoing, value, pending)
+            .map_err(|error| node_error(py, &error))?;
+        let (urgent, local) = (state.ports.outstanding() <= 1, state.ports.has_local_work());
+        if state.draining {
+            // The drain flushes once at its end, and takes local work with it.
+        } else if local {
+            let schedule = !mem::replace(&mut state.drain_scheduled, true);
+            drop(state);
+            self.schedule_drain(py, schedule)?;
+        } else if urgent {
+            state.ports.flush();
+        } else if !mem::replace(&mut state.flush_scheduled, true) {
+            drop(state);
+            self.call_soon(py, |callbacks| callbacks.flush(py))?;
+        }
+        Bound::new(py, Call::new(self.clone(), future, Pending::Call(port, key)))
+    }
+
+    /// Starts an operation of the control thread; `start` is given what it reports its end to.
+    pub(crate) fn request<'py>(
+        self: &Arc<Self>,
+        py: Python<'py>,
+        finish: Finish,
+        start: impl FnOnce(Report),
+    ) -> PyResult<Bound<'py, Call>> {
+        let future = self.futures.create(py)?.unbind();
+        let mut state = self.state.lock();
+        state.next_request += 1;
+        let request = state.next_request;
+        state.requests.insert(request, Request { future: future.clone_ref(py), finish });
+        drop(state);
+        start(Report::new(self.mailbox.clone(), request));
+        Bound::new(py, Call::new(self.clone(), future, Pending::Request(request)))
+    }
+
+    /// Nobody awaits this call any more.
+    pub(crate) fn cancel(&self, py: Python<'_>, pending: &Pending) {
+        let mut state = self.state.lock();
+        let dropped = match pending {
+            Pending::Call(port, key) => state.ports.cancel(*port, *key).map(|pending| pending.future),
+            Pending::Request(request) => state.requests.remove(request).map(|request| request.future),
+        };
+        if !state.draining {
+            state.ports.flush();
+        }
+        drop(state);
+        // A gathered or shielded future may have other waiters: they are cancelled with it.
+        if let Some(future) = dropped
+            && let Err(error) = future.call_method0(py, intern!(py, "cancel"))
+        {
+            error.write_unraisable(py, None);
+        }
+    }
+
+    /// Sends what the calls of this tick have written.
+    pub(crate) fn flush(&self) {
+        let mut state = self.state.lock();
+        state.flush_scheduled = false;
+        state.ports.flush();
+        state.replies.flush();
+        let own = state.replies.take_own();
+        drop(state);
+        if !own.is_empty() {
+            self.mailbox.push_all(own);
+        }
+    }
+
+    /// Takes what has arrived, completes futures, runs functions, and sends what was written meanwhile.
+    pub(crate) fn drain(self: &Arc<Self>, py: Python<'_>) -> PyResult<()> {
+        self.eventfd.clear();
+        let mut state = self.state.lock();
+        if mem::replace(&mut state.draining, true) {
+            // A handler runs the loop from inside a handler: the outer drain goes on where it was.
+            return Ok(());
+        }
+        state.drain_scheduled = false;
+        let mut items = mem::take(&mut state.backlog);
+        let mut fresh = Vec::new();
+        self.mailbox.take(&mut fresh);
+        items.append(&mut fresh);
+        if items.len() > DRAIN_ITEMS_MAX {
+            state.backlog = items.split_off(DRAIN_ITEMS_MAX);
+        }
+        let more = !state.backlog.is_empty();
+        drop(state);
+        self.handle(py, items);
+        let mut state = self.state.lock();
+        state.draining = false;
+        state.ports.flush();
+        state.replies.flush();
+        let schedule = more && !mem::replace(&mut state.drain_scheduled, true);
+        drop(state);
+        self.schedule_drain(py, schedule)
+    }
+
+    /// Works through `items` and the local calls and answers that follow from them.
+    fn handle(self: &Arc<Self>, py: Python<'_>, mut items: Vec<Item>) {
+        loop {
+            let mut invocations = Vec::new();
+            let mut done = Vec::new();
+            let mut cancelled = Vec::new();
+            let mut state = self.state.lock();
+            for item in items.drain(..) {
+                match item {
+                    Item::Invoke(invocation) => invocations.push(*invocation),
+                    Item::Cancel(key) => cancelled.push(key),
+                    Item::Done(finished) => done.extend(state.requests.remove(&finished.request).map(|f| (f, finished))),
+                    other => state.ports.handle(other),
+                }
+            }
+            state.ports.take_invocations(&mut invocations);
+            let settled = state.ports.take_settled();
+            drop(state);
+            self.finish_requests(py, done);
+            self.settle(py, settled);
+            self.cancel_invocations(py, cancelled);
+            self.run(py, invocations);
+            let mut state = self.state.lock();
+            items.extend(state.replies.take_own());
+            if items.is_empty() && !state.ports.has_local_work() {
+                return;
+            }
+        }
+    }
+
+    fn settle(&self, py: Python<'_>, settled: Vec<Settled>) {
+        for Settled { pending, result } in settled {
+            let outcome = outcome(py, result, &pending.handle);
+            self.report(py, self.futures.complete(pending.future.bind(py), outcome));
+        }
+    }
+
+    fn finish_requests(&self, py: Python<'_>, done: Vec<(Request, Done)>) {
+        for (Request { future, finish }, finished) in done {
+            let outcome = match finished.result {
+                Ok(encoded) => finish(py, encoded).map(|value| value.into_bound(py)),
+                Err(error) => Err(node_error(py, &error)),
+            };
+            self.report(py, self.futures.complete(future.bind(py), outcome));
+        }
+    }
+
+    fn run(self: &Arc<Self>, py: Python<'_>, invocations: Vec<Invocation>) {
+        let failed = self.jobs.run(py, self, invocations);
+        self.report(py, failed);
+    }
+
+    fn cancel_invocations(&self, py: Python<'_>, keys: Vec<InvocationKey>) {
+        for key in keys {
+            self.report(py, self.jobs.cancel(py, self, key));
+        }
+    }
+
+    /// Answers a call: with the drain's other answers, or with the tick's if a suspended handler ended on its own.
+    pub(crate) fn answer(&self, py: Python<'_>, answer: Answer) {
+        let mut state = self.state.lock();
+        answer.send(&mut state.replies);
+        let schedule = !state.draining && !mem::replace(&mut state.flush_scheduled, true);
+        drop(state);
+        if schedule {
+            let scheduled = self.call_soon(py, |callbacks| callbacks.flush(py));
+            self.report(py, scheduled);
+        }
+    }
+
+    /// Ends everything: its loop is closed, or the process ends.
+    pub(crate) fn close(&self, py: Python<'_>) {
+        drop(self.mailbox.close());
+        self.jobs.close(py);
+        let mut state = self.state.lock();
+        state.ports.close();
+        state.requests.clear();
+    }
+
+    fn schedule_drain(&self, py: Python<'_>, schedule: bool) -> PyResult<()> {
+        if schedule { self.call_soon(py, |callbacks| callbacks.drain(py)) } else { Ok(()) }
+    }
+
+    fn call_soon<'py>(&self, py: Python<'py>, pick: impl FnOnce(&LoopCallbacks) -> Bound<'py, PyAny>) -> PyResult<()> {
+        let callback = self.callbacks.lock().as_ref().map(pick);
+        if let Some(callback) = callback {
+            self.event_loop.bind(py).call_method1(intern!(py, "call_soon"), (callback,))?;
+        }
+        Ok(())
+    }
+
+    /// An exception that belongs to nobody goes to the loop's handler, never out of a drain.
+    fn report(&self, py: Python<'_>, result: PyResult<()>) {
+        if let Err(error) = result {
+            error.write_unraisable(py, Some(self.event_loop.bind(py)));
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! From a finished call to the value or exception its caller gets.
+
+use std::sync::Arc;
+
+use mpreg_node::{CallFailure, Completion};
+use mpreg_types::Payload;
+use pyo3::prelude::*;
+
+use crate::codec;
+use crate::hooks::call_error;
+use crate::remote::Handle;
+
+/// What a caller is waiting for.
+#[derive(Debug)]
+pub(crate) struct PendingCall {
+    pub(crate) future: Py<PyAny>,
+    pub(crate) handle: Arc<Handle>,
+}
+
+/// The value, rebuilt by the handle's hint, or the exception.
+pub(crate) fn outcome<'py>(
+    py: Python<'py>,
+    result: Result<Payload, Box<CallFailure>>,
+    handle: &Handle,
+) -> PyResult<Bound<'py, PyAny>> {
+    match result {
+        Ok(value) => {
+            let decoded = codec::decode_value(py, value, None, "result")?;
+            match &handle.convert {
+                Some(convert) => convert.bind(py).call1((decoded,)),
+                None => Ok(decoded),
+            }
+        }
+        Err(failure) => Err(call_error(py, &failure, &handle.raises)),
+    }
+}
+
+/// What one completion gives to whom.
+pub(crate) struct Settled {
+    pub(crate) pending: PendingCall,
+    pub(crate) result: Result<Payload, Box<CallFailure>>,
+}
+
+impl Settled {
+    pub(crate) fn new(pending: PendingCall, completion: Completion) -> Self {
+        Self { pending, result: completion.result }
+    }
+}

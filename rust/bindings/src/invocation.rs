@@ -1,0 +1,126 @@
+//! One call being run for somebody: from its bytes to the function, and from the outcome back to bytes.
+
+use std::sync::Arc;
+
+use mpreg_node::{Invocation, Replies, Ticket};
+use mpreg_types::{ErrorBody, ErrorCode, Executed, Payload};
+use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use crate::codec::{self, Arguments};
+use crate::context::{CallContext, CallInfo, ambient};
+use crate::coroutine::{copy_context, within};
+use crate::hooks::describe_exception;
+use crate::registration::Function;
+
+/// The duty to answer a call that has reached its function.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) ticket: Ticket,
+    pub(crate) function: Arc<Function>,
+    pub(crate) info: Arc<CallInfo>,
+}
+
+/// A call ready to start: decoded, bound, and with the context it will run in.
+pub(crate) struct Ready<'py> {
+    arguments: Arguments<'py>,
+    first: Option<Bound<'py, PyAny>>,
+    pub(crate) context: Bound<'py, PyAny>,
+    pub(crate) running: Running,
+}
+
+/// What the caller of a call shall get.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    ticket: Ticket,
+    outcome: Result<Payload, (ErrorBody, Executed)>,
+}
+
+impl Answer {
+    /// Adds it to a batch of answers; no Python code runs.
+    pub(crate) fn send(self, replies: &mut Replies) {
+        match self.outcome {
+            Ok(value) => self.ticket.succeed(value, replies),
+            Err((body, executed)) => self.ticket.fail(&body, executed, replies),
+        }
+    }
+
+    pub(crate) fn refuse(ticket: Ticket, body: ErrorBody) -> Self {
+        Self { ticket, outcome: Err((body, Executed::No)) }
+    }
+}
+
+/// Decodes and binds; what does not fit is answered with `executed="no"`.
+pub(crate) fn prepare<'py>(
+    py: Python<'py>,
+    function: Arc<Function>,
+    invocation: Invocation,
+) -> Result<Ready<'py>, Answer> {
+    let info = Arc::new(CallInfo::new(&function.name, &invocation));
+    let Invocation { value, ticket, deadline, .. } = invocation;
+    if mpreg_node::now() >= deadline {
+        let body = ErrorBody::new(ErrorCode::DeadlineExceeded, "the deadline passed before the function could start");
+        return Err(Answer::refuse(ticket, body));
+    }
+    match bind(py, &function, value, &info) {
+        // From here on the function counts as begun; a call that was taken back meanwhile must not.
+        Ok(_) if !ticket.begin() => {
+            let body = ErrorBody::new(ErrorCode::CancelledByPeer, "the caller gave up before the function could start");
+            Err(Answer::refuse(ticket, body))
+        }
+        Ok((arguments, first, context)) => {
+            Ok(Ready { arguments, first, context, running: Running { ticket, function, info } })
+        }
+        Err(body) => Err(Answer::refuse(ticket, body)),
+    }
+}
+
+type Started<'py> = (Arguments<'py>, Option<Bound<'py, PyAny>>, Bound<'py, PyAny>);
+
+fn bind<'py>(
+    py: Python<'py>,
+    function: &Function,
+    value: Payload,
+    info: &Arc<CallInfo>,
+) -> Result<Started<'py>, ErrorBody> {
+    let internal = |error: PyErr| ErrorBody::new(ErrorCode::Internal, error.to_string());
+    let arguments = codec::decode_args(py, value, Some(&function.parameters)).map_err(|error| misfit(py, &error))?;
+    let context = copy_context(py).map_err(internal)?;
+    let call = Bound::new(py, CallContext { info: info.clone() }).map_err(internal)?;
+    within(&context, || ambient(py)?.call_method1(intern!(py, "set"), (&call,))).flatten().map_err(internal)?;
+    let first = function.make_context.as_ref().map(|make| make.bind(py).call1((call,))).transpose().map_err(internal)?;
+    Ok((arguments, first, context))
+}
+
+/// Arguments that do not fit the signature, or a value that does not fit its hint.
+fn misfit(py: Python<'_>, error: &PyErr) -> ErrorBody {
+    let shape = error.is_instance_of::<PyTypeError>(py);
+    let code = if shape { ErrorCode::BadArguments } else { ErrorCode::Decode };
+    ErrorBody::new(code, error.value(py).to_string())
+}
+
+impl<'py> Ready<'py> {
+    /// Calls the function in its context: the result, or for `async def` the coroutine.
+    pub(crate) fn call(self) -> (PyResult<Bound<'py, PyAny>>, Bound<'py, PyAny>, Running) {
+        let Self { arguments, first, context, running } = self;
+        let callable = running.function.callable.bind(context.py());
+        let outcome = within(&context, || arguments.call(callable, first)).flatten();
+        (outcome, context, running)
+    }
+}
+
+impl Running {
+    /// What the function returned or raised, as an answer.
+    pub(crate) fn conclude(self, py: Python<'_>, outcome: PyResult<Bound<'_, PyAny>>) -> Answer {
+        let Self { ticket, function, .. } = self;
+        let outcome = match outcome {
+            Ok(value) => codec::encode_value(&value, function.result_bytes_max, "result").map_err(|error| {
+                let why = format!("the result of {} cannot be sent: {}", function.name, error.value(py));
+                (ErrorBody::new(ErrorCode::Encode, why), Executed::Yes)
+            }),
+            Err(error) => Err((describe_exception(py, &error, &function.raises), Executed::Yes)),
+        };
+        Answer { ticket, outcome }
+    }
+}

@@ -1,0 +1,126 @@
+//! The ports of one thread: one for each node or client it has called through, with the calls under way.
+
+use std::mem;
+use std::sync::Arc;
+
+use mpreg_node::{CallKey, Caller, Invocation, Item, Mailbox, NodeError, Outgoing, Port, PortId};
+use mpreg_types::Payload;
+
+use crate::completion::{PendingCall, Settled};
+
+/// Every port of one thread.
+#[derive(Debug, Default)]
+pub(crate) struct Ports {
+    ports: Vec<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    caller: u64,
+    port: Port,
+    /// By the call's slot.
+    pending: Vec<Option<PendingCall>>,
+    outstanding: usize,
+}
+
+impl Ports {
+    /// Begins a call through `caller`, over a port of its own.
+    pub(crate) fn begin(
+        &mut self,
+        caller: &Caller,
+        mailbox: &Arc<Mailbox>,
+        outgoing: Outgoing,
+        value: Payload,
+        pending: PendingCall,
+    ) -> Result<(PortId, CallKey), NodeError> {
+        let entry = match self.ports.iter().position(|entry| entry.caller == caller.id()) {
+            Some(index) => &mut self.ports[index],
+            None => {
+                self.ports.retain(|entry| entry.port.is_open() || entry.outstanding > 0);
+                let port = Port::open(caller, mailbox)?;
+                self.ports.push(Entry { caller: caller.id(), port, pending: Vec::new(), outstanding: 0 });
+                let last = self.ports.len() - 1;
+                &mut self.ports[last]
+            }
+        };
+        let key = entry.port.begin(outgoing, value);
+        let slot = key.slot();
+        if slot >= entry.pending.len() {
+            entry.pending.resize_with(slot + 1, || None);
+        }
+        entry.pending[slot] = Some(pending);
+        entry.outstanding += 1;
+        Ok((entry.port.id(), key))
+    }
+
+    /// Calls under way over all ports.
+    pub(crate) fn outstanding(&self) -> usize {
+        self.ports.iter().map(|entry| entry.outstanding).sum()
+    }
+
+    /// Something arrived for one port, or for all.
+    pub(crate) fn handle(&mut self, item: Item) {
+        match item.port() {
+            Some(port) => {
+                if let Some(entry) = self.ports.iter_mut().find(|entry| entry.port.id() == port) {
+                    entry.port.handle(item);
+                }
+            }
+            None => {
+                if let Item::News(news) = item {
+                    self.ports.iter_mut().for_each(|entry| entry.port.hear(news));
+                }
+            }
+        }
+    }
+
+    /// True if local calls or completions wait for the thread itself.
+    pub(crate) fn has_local_work(&self) -> bool {
+        self.ports.iter().any(|entry| entry.port.has_local_work())
+    }
+
+    /// Local calls to run on this thread.
+    pub(crate) fn take_invocations(&mut self, invocations: &mut Vec<Invocation>) {
+        for entry in &mut self.ports {
+            entry.port.take_invocations(invocations);
+        }
+    }
+
+    /// Calls that have ended, with those who wait for them.
+    pub(crate) fn take_settled(&mut self) -> Vec<Settled> {
+        let mut settled = Vec::new();
+        for entry in &mut self.ports {
+            for completion in entry.port.take_completions() {
+                let slot = completion.key.slot();
+                if let Some(pending) = entry.pending.get_mut(slot).and_then(mem::take) {
+                    entry.outstanding -= 1;
+                    settled.push(Settled::new(pending, completion));
+                }
+            }
+        }
+        settled
+    }
+
+    /// Cancels one call; returns who waited for it, unless it had ended.
+    pub(crate) fn cancel(&mut self, port: PortId, key: CallKey) -> Option<PendingCall> {
+        let entry = self.ports.iter_mut().find(|entry| entry.port.id() == port)?;
+        if !entry.port.cancel(key) {
+            return None;
+        }
+        let pending = entry.pending.get_mut(key.slot()).and_then(mem::take);
+        entry.outstanding -= usize::from(pending.is_some());
+        pending
+    }
+
+    /// Writes what the calls since the last flush have produced.
+    pub(crate) fn flush(&mut self) {
+        for entry in &mut self.ports {
+            entry.port.flush();
+        }
+    }
+
+    /// Closes every port; calls under way are cancelled at their callees.
+    pub(crate) fn close(&mut self) {
+        self.ports.clear();
+    }
+}

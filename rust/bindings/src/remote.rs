@@ -1,0 +1,226 @@
+//! A function and how to call it, prepared once: names are parsed and the target is encoded here, not per call.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mpreg_node::Outgoing;
+use mpreg_types::{
+    CallExtras, ClusterId, ContractHash, FunctionId, FunctionName, HopBudget, PreparedTarget, ResourceSet, Selector,
+    Target, VersionConstraint, Wanted, WantedCluster,
+};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::call::Call;
+use crate::plain;
+use crate::context::current_call;
+use crate::endpoint::{Endpoint, EndpointState};
+use crate::hooks::config_error;
+
+/// What a call needs besides its arguments.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    target: Arc<PreparedTarget>,
+    /// `None`: what the caller was attached with.
+    pub(crate) timeout: Option<Duration>,
+    retries: u8,
+    max_hops: Option<HopBudget>,
+    metadata: Option<bytes::Bytes>,
+    pub(crate) convert: Option<Py<PyAny>>,
+    pub(crate) raises: Py<PyTuple>,
+    node: Option<String>,
+}
+
+impl Handle {
+    /// A call under these options, beginning now; inherits deadline, trace and metadata of the call being run.
+    pub(crate) fn outgoing(&self, py: Python<'_>, default: Duration) -> PyResult<Outgoing> {
+        let mut timeout = self.timeout.unwrap_or(default);
+        let mut extras = None;
+        if let Some(outer) = current_call(py)? {
+            timeout = timeout.min(outer.remaining());
+            extras = outer.extras.as_ref().map(|outer| CallExtras {
+                trace: outer.trace.clone(),
+                metadata: outer.metadata.clone(),
+                ..CallExtras::default()
+            });
+        }
+        if let Some(metadata) = &self.metadata {
+            extras.get_or_insert_with(CallExtras::default).metadata = Some(metadata.clone());
+        }
+        Ok(Outgoing {
+            target: self.target.clone(),
+            deadline: mpreg_node::now() + timeout,
+            retries: self.retries,
+            idempotent: false,
+            max_hops: self.max_hops,
+            extras: extras.map(Box::new),
+        })
+    }
+
+    /// The same call to one chosen candidate, without attempts elsewhere.
+    pub(crate) fn direct(&self, py: Python<'_>, target: Arc<PreparedTarget>, node: String) -> Self {
+        Self {
+            target,
+            timeout: self.timeout,
+            retries: 0,
+            max_hops: self.max_hops,
+            metadata: self.metadata.clone(),
+            convert: self.convert.as_ref().map(|convert| convert.clone_ref(py)),
+            raises: self.raises.clone_ref(py),
+            node: Some(node),
+        }
+    }
+}
+
+/// `_mpreg.RemoteCore`: a handle, and the caller it calls through.
+#[pyclass(name = "RemoteCore", module = "mpreg._mpreg", subclass, frozen)]
+#[derive(Debug)]
+pub(crate) struct RemoteCore {
+    pub(crate) handle: Arc<Handle>,
+    endpoint: Arc<EndpointState>,
+}
+
+impl RemoteCore {
+    pub(crate) fn new(handle: Handle, endpoint: Arc<EndpointState>) -> Self {
+        Self { handle: Arc::new(handle), endpoint }
+    }
+}
+
+#[pymethods]
+impl RemoteCore {
+    #[new]
+    #[pyo3(signature = (
+        caller, /, *, name = None, id = None, version = "*", resources = None, cluster = None, contract = None,
+        timeout = None, max_hops = None, retries = 2, wait = 0.5, sticky = None, metadata = None, convert = None,
+        raises = None,
+    ))]
+    #[expect(clippy::too_many_arguments, reason = "the options of `remote(...)`, each by its keyword")]
+    fn py_new(
+        caller: &Bound<'_, Endpoint>,
+        name: Option<&str>,
+        id: Option<&str>,
+        version: &str,
+        resources: Option<&Bound<'_, PyAny>>,
+        cluster: Option<&str>,
+        contract: Option<&str>,
+        timeout: Option<f64>,
+        max_hops: Option<u8>,
+        retries: u8,
+        wait: f64,
+        sticky: Option<&str>,
+        metadata: Option<&Bound<'_, PyAny>>,
+        convert: Option<Py<PyAny>>,
+        raises: Option<Py<PyTuple>>,
+    ) -> PyResult<Self> {
+        let py = caller.py();
+        let bad = |error: mpreg_types::NameError| config_error(py, error.to_string());
+        let selector = Selector {
+            cluster: match cluster {
+                None => WantedCluster::OwnFirst,
+                Some("*") => WantedCluster::Any,
+                Some(one) => WantedCluster::One(ClusterId::parse(one).map_err(bad)?),
+            },
+            version: VersionConstraint::parse(version).map_err(bad)?,
+            resources: parse_resources(resources)?,
+            contract: contract.map(ContractHash::of),
+            sticky: sticky.map(|text| xxh3_64(text.as_bytes())),
+            wait: seconds(py, "wait", wait)?,
+            ..Selector::new(wanted(py, name, id)?)
+        };
+        let metadata = metadata.map(|metadata| encode_metadata(metadata)).transpose()?;
+        let handle = Handle {
+            target: Arc::new(PreparedTarget::new(Target::Select(selector))),
+            timeout: timeout.map(|timeout| seconds(py, "timeout", timeout)).transpose()?,
+            retries,
+            max_hops: max_hops.map(HopBudget::new).transpose().map_err(bad)?,
+            metadata,
+            convert,
+            raises: raises.unwrap_or_else(|| PyTuple::empty(py).unbind()),
+            node: None,
+        };
+        Ok(Self::new(handle, caller.get().state.clone()))
+    }
+
+    /// Hot: sends the call on the running loop.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn call<'py>(
+        &self,
+        py: Python<'py>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, Call>> {
+        self.endpoint.call(py, &self.handle, args, kwargs)
+    }
+
+    /// Hot: sends the call and blocks this thread, without the interpreter.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn call_blocking<'py>(
+        &self,
+        py: Python<'py>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.endpoint.call_blocking(py, &self.handle, args, kwargs)
+    }
+
+    /// A handle for each candidate known now.
+    fn candidates<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Call>> {
+        self.endpoint.candidates(py, &self.handle)
+    }
+
+    /// The same, blocking.
+    fn candidates_blocking<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.endpoint.candidates_blocking(py, &self.handle)
+    }
+
+    /// As users see it, for what `candidates` returned.
+    #[getter]
+    fn node(&self) -> Option<&str> {
+        self.handle.node.as_deref()
+    }
+}
+
+impl Handle {
+    pub(crate) fn target(&self) -> &Arc<PreparedTarget> {
+        &self.target
+    }
+}
+
+fn wanted(py: Python<'_>, name: Option<&str>, id: Option<&str>) -> PyResult<Wanted> {
+    let bad = |error: mpreg_types::NameError| config_error(py, error.to_string());
+    match (name, id) {
+        (Some(name), None) => Ok(Wanted::Name(FunctionName::parse(name).map_err(bad)?)),
+        (None, Some(id)) => Ok(Wanted::Id(FunctionId::parse(id).map_err(bad)?)),
+        _ => Err(config_error(py, "a call takes the function's name or its id, one of the two")),
+    }
+}
+
+fn parse_resources(resources: Option<&Bound<'_, PyAny>>) -> PyResult<ResourceSet> {
+    let Some(resources) = resources else { return Ok(ResourceSet::EMPTY) };
+    let texts = resources.try_iter()?.map(|item| item?.extract()).collect::<PyResult<Vec<String>>>()?;
+    ResourceSet::parse(texts.iter().map(String::as_str)).map_err(|error| config_error(resources.py(), error.to_string()))
+}
+
+/// Longest time a call may take or wait.
+const SECONDS_MAX: f64 = 24.0 * 3600.0;
+
+fn seconds(py: Python<'_>, what: &str, seconds: f64) -> PyResult<Duration> {
+    if (0.0..=SECONDS_MAX).contains(&seconds) {
+        Ok(Duration::from_secs_f64(seconds))
+    } else {
+        Err(config_error(py, format!("{what}={seconds} is out of range: it takes 0 to {SECONDS_MAX} seconds")))
+    }
+}
+
+/// Most bytes of a call's metadata, encoded.
+const METADATA_BYTES_MAX: usize = 4096;
+
+fn encode_metadata(metadata: &Bound<'_, PyAny>) -> PyResult<bytes::Bytes> {
+    let encoded = plain::encode(metadata)?;
+    if encoded.len() > METADATA_BYTES_MAX {
+        let why = format!("metadata takes {METADATA_BYTES_MAX} bytes at most, this has {}", encoded.len());
+        return Err(config_error(metadata.py(), why));
+    }
+    Ok(encoded)
+}

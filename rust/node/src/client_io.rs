@@ -1,0 +1,105 @@
+use std::sync::Arc;
+
+use mpreg_rpc::bridge_of;
+use mpreg_transport::{AdmitError, Connection, FrameHandler, Incoming, Lost};
+use mpreg_wire::FrameKind;
+use tokio::sync::Notify;
+
+use crate::client_shared::ClientShared;
+use crate::mailbox::{Item, News, PortId};
+use crate::runtime::Runtime;
+use crate::switch_io::{CHUNK_BYTES, deliver_replies, refused_reply};
+
+/// The I/O thread's side of a client: replies go to their mailboxes, views to who asked. Nobody calls a client.
+pub(crate) struct ClientIo {
+    shared: Arc<ClientShared>,
+    runtime: Arc<Runtime>,
+    replies: Vec<Item>,
+    receiving: u64,
+    /// Told when the connection has ended.
+    ended: Arc<Notify>,
+}
+
+impl ClientIo {
+    pub(crate) fn new(shared: Arc<ClientShared>, runtime: Arc<Runtime>, ended: Arc<Notify>) -> Self {
+        Self { shared, runtime, replies: Vec::new(), receiving: 0, ended }
+    }
+
+    fn arrived(&mut self, value_bytes: u64) {
+        if value_bytes > CHUNK_BYTES {
+            self.receiving = self.receiving.saturating_sub(value_bytes);
+        }
+    }
+}
+
+impl FrameHandler for ClientIo {
+    fn opened(&mut self, connection: &Arc<Connection>) {
+        self.runtime.connections.insert(connection);
+        let peer = connection.peer();
+        let instance = peer.instance.as_ref().map_or_else(|| peer.node.short(), ToString::to_string);
+        let label = format!("{}/{}/{instance}", peer.cluster, peer.name);
+        self.shared.set_entry(Some((connection.id(), peer.node, label)));
+        self.shared.tell_ports(&self.runtime);
+    }
+
+    fn frame(&mut self, connection: &Arc<Connection>, frame: Incoming) {
+        match frame {
+            Incoming::Reply { stream, head, value, wire_bytes } => {
+                self.arrived(head.value_bytes);
+                let port = PortId(bridge_of(head.token));
+                let connection = connection.id();
+                self.replies.push(Item::Reply { port, connection, stream, head, value, wire_bytes });
+            }
+            Incoming::RefusedReply { stream, head, why } => {
+                let port = PortId(bridge_of(head.token));
+                let (head, value) = refused_reply(&head, why);
+                let connection = connection.id();
+                self.replies.push(Item::Reply { port, connection, stream, head, value, wire_bytes: 0 });
+            }
+            Incoming::Started { tokens } => {
+                let started = |token| Item::Started { port: PortId(bridge_of(token)), connection: connection.id(), token };
+                self.replies.extend(tokens.into_iter().map(started));
+            }
+            Incoming::Control { kind: FrameKind::LookReply, stream, payload } => {
+                self.shared.answer_part(stream.0, &payload);
+            }
+            Incoming::Call { wire_bytes, .. } => connection.consumed(wire_bytes),
+            Incoming::RefusedCall { .. } | Incoming::Cancel { .. } | Incoming::Control { .. } => {}
+        }
+    }
+
+    fn batch_end(&mut self) {
+        deliver_replies(&self.runtime, &mut self.replies);
+    }
+
+    fn credit(&mut self, connection: &Arc<Connection>) {
+        self.runtime.mailboxes.tell_all(News::Credit(connection.id()));
+    }
+
+    fn admit(&mut self, _connection: &Arc<Connection>, bytes: u64) -> Result<(), AdmitError> {
+        let settings = &self.shared.config.settings;
+        if bytes > settings.max_value_bytes {
+            return Err(AdmitError::TooLarge { bytes, max: settings.max_value_bytes });
+        }
+        if self.receiving + bytes > settings.receive_bytes {
+            return Err(AdmitError::NoRoom { bytes });
+        }
+        self.receiving += bytes;
+        Ok(())
+    }
+
+    fn released(&mut self, _connection: &Arc<Connection>, bytes: u64) {
+        self.receiving = self.receiving.saturating_sub(bytes);
+    }
+
+    fn closed(&mut self, connection: &Arc<Connection>, lost: Lost) {
+        self.runtime.connections.remove(connection.id());
+        if self.shared.entry() == Some(connection.id()) {
+            self.shared.set_entry(None);
+        }
+        deliver_replies(&self.runtime, &mut self.replies);
+        self.runtime.mailboxes.tell_all(News::Lost(connection.id(), lost.first_unsent));
+        self.shared.fail_looks(&format!("the entry node is gone: {}", lost.cause));
+        self.ended.notify_one();
+    }
+}

@@ -1,0 +1,154 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use mpreg_routing::Snapshot;
+use mpreg_rpc::{RetryBudget, RetryConfig, Workload, WorkloadConfig};
+use mpreg_types::{ConnectionId, NodeId, Signer};
+use mpreg_wire::Process;
+use mpreg_wire::verify::Ed25519Signer;
+use parking_lot::Mutex;
+
+use crate::caller::End;
+use crate::config::ClientConfig;
+use crate::dispatch::Origin;
+use crate::error::NodeError;
+use crate::look::AnswerParts;
+use crate::node_shared::{empty_snapshot, next_serial};
+use crate::runtime::Runtime;
+
+/// What a client's threads share. It is no member: it has connections and call tables, and no engine or catalog.
+#[derive(Debug)]
+pub struct ClientShared {
+    pub(crate) serial: u64,
+    pub(crate) config: ClientConfig,
+    pub(crate) signer: Arc<dyn Signer>,
+    pub(crate) me: Process,
+    pub(crate) origin: Arc<Origin>,
+    pub(crate) no_snapshot: Arc<Snapshot>,
+    pub(crate) workload: Arc<Workload>,
+    pub(crate) retry_budget: Arc<RetryBudget>,
+    /// The connection to the entry node; 0 = none.
+    entry: AtomicU64,
+    entry_label: Mutex<Option<(NodeId, String)>>,
+    closed: Mutex<Option<String>>,
+    looks: Mutex<Looks>,
+}
+
+#[derive(Default)]
+struct Looks {
+    next: u64,
+    open: BTreeMap<u64, (End, AnswerParts)>,
+}
+
+impl std::fmt::Debug for Looks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} looks", self.open.len())
+    }
+}
+
+impl ClientShared {
+    /// Draws a key; nothing is dialled yet.
+    pub(crate) fn new(config: ClientConfig) -> Result<Arc<Self>, NodeError> {
+        let secret = crate::node_key::load_or_draw(None)?;
+        let signer: Arc<dyn Signer> = Arc::new(Ed25519Signer::new(secret));
+        let incarnation = mpreg_types::Incarnation::next(crate::clock::unix_ms(), None, None);
+        let me = Process { node: NodeId::of(&signer.key()), incarnation };
+        let cluster = mpreg_types::ClusterId::parse("client")?;
+        let no_snapshot = empty_snapshot(me, cluster, config.name.as_str());
+        Ok(Arc::new(Self {
+            serial: next_serial(),
+            me,
+            origin: Arc::new(Origin { caller: config.name.to_string(), cluster: String::new() }),
+            no_snapshot,
+            workload: Workload::new(WorkloadConfig::default()),
+            retry_budget: Arc::new(RetryBudget::new(RetryConfig::default())),
+            entry: AtomicU64::new(0),
+            entry_label: Mutex::new(None),
+            closed: Mutex::new(Some("the client is not open yet; `async with mpreg.connect(...)`".to_owned())),
+            looks: Mutex::default(),
+            signer,
+            config,
+        }))
+    }
+
+    pub(crate) fn entry(&self) -> Option<ConnectionId> {
+        match self.entry.load(Ordering::Acquire) {
+            0 => None,
+            id => Some(ConnectionId(id)),
+        }
+    }
+
+    pub(crate) fn set_entry(&self, entry: Option<(ConnectionId, NodeId, String)>) {
+        let id = entry.as_ref().map_or(0, |(id, _, _)| id.0);
+        if let Some((_, node, label)) = entry {
+            *self.entry_label.lock() = Some((node, label));
+        }
+        self.entry.store(id, Ordering::Release);
+    }
+
+    pub(crate) fn entry_label(&self) -> Option<String> {
+        self.entry().and_then(|_| self.entry_label.lock().as_ref().map(|(_, label)| label.clone()))
+    }
+
+    pub(crate) fn label_of(&self, node: NodeId) -> String {
+        match &*self.entry_label.lock() {
+            Some((entry, label)) if *entry == node => label.clone(),
+            _ => node.short(),
+        }
+    }
+
+    pub(crate) fn closed_reason(&self) -> Option<String> {
+        self.closed.lock().clone()
+    }
+
+    pub(crate) fn set_closed(&self, why: Option<String>) {
+        *self.closed.lock() = why;
+    }
+
+    /// Asks the entry node.
+    pub(crate) fn look(self: &Arc<Self>, verb: &str, body: Bytes, timeout: Duration, end: End) {
+        if let Some(why) = self.closed_reason() {
+            return end(Err(NodeError::connection_lost(why)));
+        }
+        let token = {
+            let mut looks = self.looks.lock();
+            looks.next += 1;
+            let token = looks.next;
+            looks.open.insert(token, (end, AnswerParts::default()));
+            token
+        };
+        crate::client::send_look(self.clone(), token, crate::look::encode_question(verb, &body, timeout), timeout);
+    }
+
+    /// The answer to a look, or why there is none.
+    pub(crate) fn answer_look(&self, token: u64, answer: Result<Bytes, NodeError>) {
+        let open = self.looks.lock().open.remove(&token);
+        if let Some((end, _)) = open {
+            end(answer);
+        }
+    }
+
+    /// A part of the answer to a look came.
+    pub(crate) fn answer_part(&self, token: u64, payload: &[u8]) {
+        let whole = self.looks.lock().open.get_mut(&token).and_then(|(_, parts)| parts.add(payload));
+        if let Some(answer) = whole {
+            self.answer_look(token, answer);
+        }
+    }
+
+    /// The entry node is gone: what was asked of it gets no answer.
+    pub(crate) fn fail_looks(&self, why: &str) {
+        let open = std::mem::take(&mut self.looks.lock().open);
+        for (end, _) in open.into_values() {
+            end(Err(NodeError::connection_lost(why)));
+        }
+    }
+
+    /// Everybody who waits for an entry node looks again.
+    pub(crate) fn tell_ports(&self, runtime: &Runtime) {
+        runtime.mailboxes.tell_all(crate::mailbox::News::RouteChanged);
+    }
+}

@@ -1,0 +1,82 @@
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use mpreg_transport::{Connection, LostCause};
+use mpreg_types::LeaveReason;
+use mpreg_wire::FrameKind;
+
+use crate::caller::End;
+use crate::error::NodeError;
+
+/// What the driver of a node is told by other threads.
+pub(crate) enum Command {
+    /// A function is there; `done` is told when callers can see it.
+    Register {
+        /// Its handle in `Functions`.
+        handle: u64,
+        /// Told when the snapshot with it is out, or why there will be none.
+        done: std::sync::mpsc::Sender<Result<(), NodeError>>,
+    },
+    /// A function is gone.
+    Remove {
+        /// Its handle.
+        handle: u64,
+        /// Told when the snapshot without it is out.
+        done: std::sync::mpsc::Sender<()>,
+    },
+    /// A view of the mesh.
+    Look {
+        /// Which.
+        verb: String,
+        /// The question, encoded.
+        body: Bytes,
+        /// When nobody waits any more.
+        timeout: Duration,
+        /// Told the answer.
+        end: End,
+    },
+    /// A handshake has succeeded.
+    Opened(Arc<Connection>),
+    /// A connection has ended.
+    Closed(Arc<Connection>, LostCause),
+    /// A control frame came.
+    Frame(Arc<Connection>, FrameKind, Bytes),
+    /// A client asks for a view.
+    ClientLook {
+        /// The client's connection.
+        connection: Arc<Connection>,
+        /// Repeated by the answer.
+        token: mpreg_types::StreamId,
+        /// The question.
+        body: Bytes,
+    },
+    /// Leave.
+    Stop(LeaveReason, End),
+    /// Vanish, as by `kill -9`.
+    Kill,
+    /// Tell when the node has ended.
+    Ended(End),
+    /// For the test kit: a fingerprint of what the node sees.
+    Fingerprint(std::sync::mpsc::Sender<String>),
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self {
+            Self::Register { .. } => "Register",
+            Self::Remove { .. } => "Remove",
+            Self::Look { .. } => "Look",
+            Self::Opened(_) => "Opened",
+            Self::Closed(..) => "Closed",
+            Self::Frame(..) => "Frame",
+            Self::ClientLook { .. } => "ClientLook",
+            Self::Stop(..) => "Stop",
+            Self::Kill => "Kill",
+            Self::Ended(_) => "Ended",
+            Self::Fingerprint(_) => "Fingerprint",
+        };
+        f.write_str(name)
+    }
+}

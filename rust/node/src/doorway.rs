@@ -1,0 +1,114 @@
+//! How a node or client gets connections: its network, its handshakes, and what it says of itself.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mpreg_transport::{Address, Counters, DialError, Established, HandshakeFailure, Handshakes, Link, Network};
+use mpreg_types::{ClusterId, Incarnation, Instance, NodeId, NodeName, Signer};
+use mpreg_wire::handshake::{LocalHello, Policy, Side};
+use mpreg_wire::verify::Ed25519;
+use mpreg_wire::{Limits, Role};
+
+use crate::config::Settings;
+use crate::entropy::random_bytes;
+use crate::error::NodeError;
+use crate::security::Security;
+
+/// What this side says of itself in every handshake.
+#[derive(Debug, Clone)]
+pub(crate) struct Introduction {
+    pub(crate) signer: Arc<dyn Signer>,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) role: Role,
+    pub(crate) cluster: Option<ClusterId>,
+    pub(crate) name: NodeName,
+    pub(crate) instance: Option<Instance>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Doorway {
+    pub(crate) network: Network,
+    pub(crate) security: Security,
+    handshakes: Handshakes,
+    introduction: Introduction,
+    limits: Limits,
+    policy: Policy,
+    /// Names the node for the faults of a test.
+    pub(crate) label: Option<Arc<str>>,
+}
+
+/// Why a dial gave no connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KnockError {
+    /// Nothing that listens was reached.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// Somebody was, and the handshake failed.
+    #[error("{0}")]
+    Handshake(#[from] HandshakeFailure),
+    /// The own rules forbid it.
+    #[error("{0}")]
+    Forbidden(NodeError),
+}
+
+impl Doorway {
+    pub(crate) fn new(
+        settings: &Settings,
+        introduction: Introduction,
+        policy: Policy,
+        network: Network,
+        label: Option<Arc<str>>,
+    ) -> Result<Self, NodeError> {
+        let security = Security::load(settings, introduction.cluster.as_ref())?;
+        let limits = Limits {
+            max_value_bytes: settings.max_value_bytes,
+            receive_bytes: settings.receive_bytes,
+            handshake_timeout: settings.handshake_timeout,
+            ..Limits::default()
+        };
+        limits.check().map_err(|error| NodeError::config(error.to_string()))?;
+        let handshakes =
+            Handshakes::new(limits.clone(), security.tls.clone(), Arc::new(Ed25519), Arc::new(Counters::default()));
+        let policy = Policy { certificate: security.tls.is_some(), ..policy };
+        Ok(Self { network, security, handshakes, introduction, limits, policy, label })
+    }
+
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
+        self.handshakes.counters()
+    }
+
+    /// Dials one address and shakes hands.
+    pub(crate) async fn dial(
+        &self,
+        address: &Address,
+        addresses: Vec<String>,
+        within: Duration,
+        known: impl FnOnce(NodeId) -> Option<Incarnation>,
+    ) -> Result<Established, KnockError> {
+        self.security.check("dial", address).map_err(KnockError::Forbidden)?;
+        let link = self.network.dial(address, self.label.as_ref(), within).await?;
+        self.shake(link, Side::Dialer, addresses, known).await
+    }
+
+    /// Proves both sides of a link.
+    pub(crate) async fn shake(
+        &self,
+        link: Link,
+        side: Side,
+        addresses: Vec<String>,
+        known: impl FnOnce(NodeId) -> Option<Incarnation>,
+    ) -> Result<Established, KnockError> {
+        let intro = &self.introduction;
+        let nonce = random_bytes().map_err(|error| KnockError::Forbidden(NodeError::config(error.to_string())))?;
+        let local = LocalHello {
+            cluster: intro.cluster.clone(),
+            instance: intro.instance.clone(),
+            addresses,
+            limits: self.limits.for_peer(),
+            secret: self.security.secret.clone(),
+            ..LocalHello::new(intro.signer.clone(), intro.incarnation, intro.role, intro.name.clone(), nonce)
+        };
+        Ok(self.handshakes.shake(link, side, local, self.policy.clone(), known).await?)
+    }
+}

@@ -1,0 +1,93 @@
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mpreg_transport::{HandshakeFailure, Link, Listener};
+use mpreg_wire::Role;
+use mpreg_wire::handshake::{Policy, Side};
+
+use super::Driver;
+use crate::doorway::{Doorway, KnockError};
+use crate::node_shared::NodeShared;
+use crate::runtime::Runtime;
+use crate::switch_io::SwitchIo;
+
+/// After an error of the listener itself, as too many open files: a moment for it to pass.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Whom a node takes: members and clients of its cluster. Links to other clusters wait for federation.
+pub(super) fn policy(_shared: &NodeShared) -> Policy {
+    Policy::roles([Role::Node, Role::Client])
+}
+
+impl Driver {
+    /// Takes connections until the node ends; handshakes run side by side.
+    pub(super) fn spawn_acceptor(&mut self, listener: Listener) {
+        let door = Door {
+            doorway: self.doorway.clone(),
+            addresses: self.addresses.clone(),
+            shared: self.shared.clone(),
+            runtime: self.runtime.clone(),
+            switch: self.switch.clone(),
+        };
+        let task = tokio::task::spawn_local(async move {
+            loop {
+                match listener.accept().await {
+                    Ok(link) => {
+                        tokio::task::spawn_local(door.clone().admit(link));
+                    }
+                    Err(error) => {
+                        tracing::warn!(node = %door.shared.label, %error, "a connection was not accepted");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                }
+            }
+        });
+        self.tasks.push(task.abort_handle());
+    }
+
+    /// Gives the switch its turns without frames: deadlines, ended calls, snapshots.
+    pub(super) fn spawn_switch_task(&mut self) {
+        let (switch, shared, runtime) = (Arc::downgrade(&self.switch), self.shared.clone(), self.runtime.clone());
+        self.runtime.on_io(move || {
+            tokio::task::spawn_local(async move {
+                // Weak: when the node ends, so does this task with its next wake-up.
+                while let Some(next) = switch.upgrade().map(|switch| switch.lock().next_turn()) {
+                    tokio::select! {
+                        () = super::sleep_until(&runtime, next) => {}
+                        () = shared.inbound.attention.notified() => {}
+                    }
+                    if let Some(switch) = switch.upgrade() {
+                        switch.lock().turn();
+                    }
+                }
+            });
+        });
+    }
+}
+
+/// What one handshake needs.
+#[derive(Clone)]
+pub(super) struct Door {
+    pub(super) doorway: Rc<Doorway>,
+    pub(super) addresses: Vec<String>,
+    pub(super) shared: Arc<NodeShared>,
+    pub(super) runtime: Arc<Runtime>,
+    pub(super) switch: Arc<parking_lot::Mutex<SwitchIo>>,
+}
+
+impl Door {
+    async fn admit(self, link: Link) {
+        let shaken = self.doorway.shake(link, Side::Acceptor, self.addresses.clone(), |_| None).await;
+        match shaken {
+            Ok(established) => {
+                if let Err(error) = established.run(&self.runtime.io_handle(), self.switch.clone()) {
+                    tracing::warn!(node = %self.shared.label, %error, "a connection could not be moved to its thread");
+                }
+            }
+            // Somebody looked whether anybody listens: no news.
+            Err(KnockError::Handshake(HandshakeFailure::Broken(_))) => {}
+            Err(error) => tracing::warn!(node = %self.shared.label, %error, "a peer was refused"),
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! The control side of a node: owns the `Engine`, feeds it what happens and runs what it puts out.
+//!
+//! One task per node on the control thread. It takes commands in batches, so a burst of frames is one turn of the
+//! engine's outputs; dials and handshakes are tasks of their own and report back.
+
+mod accept;
+mod dial;
+mod intake;
+mod looks;
+mod outputs;
+mod peers;
+mod timers;
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mpreg_engine::{Addresses, Engine, Event, Input, Output, Timer};
+use mpreg_transport::{Address, Network};
+use mpreg_types::{LeaveReason, Time};
+use parking_lot::Mutex;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::AbortHandle;
+
+use crate::caller::End;
+use crate::client::nil;
+use crate::command::Command;
+use crate::doorway::{Doorway, Introduction};
+use crate::entropy::random_bytes;
+use crate::error::NodeError;
+use crate::node_shared::{NodeShared, Phase};
+use crate::runtime::Runtime;
+use crate::switch_io::SwitchIo;
+use dial::Dialled;
+use looks::Looks;
+use peers::Peers;
+use timers::Timers;
+
+/// Commands handled before the engine's outputs are run.
+const BATCH_MAX: usize = 256;
+
+/// What a node starts with.
+pub(crate) struct Start {
+    pub(crate) shared: Arc<NodeShared>,
+    pub(crate) listen: Address,
+    pub(crate) seeds: Vec<Address>,
+    pub(crate) network: Network,
+    pub(crate) runtime: Arc<Runtime>,
+}
+
+/// Runs a node from its start to its end.
+pub(crate) async fn run(start: Start, inbox: UnboundedReceiver<Command>, end: End) {
+    let shared = start.shared.clone();
+    match Driver::open(start, end).await {
+        Ok(driver) => driver.run(inbox).await,
+        Err((error, end)) => {
+            shared.set_phase(Phase::Stopped(format!("node {} could not start: {error}", shared.label)));
+            end(Err(error));
+        }
+    }
+}
+
+/// How far a stop has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stopping {
+    No,
+    /// Running calls may end until then.
+    Draining { until: Time, reason: LeaveReason },
+    /// The leave is out; connections close.
+    Left,
+}
+
+/// See the module.
+struct Driver {
+    shared: Arc<NodeShared>,
+    runtime: Arc<Runtime>,
+    doorway: Rc<Doorway>,
+    engine: Engine,
+    switch: Arc<Mutex<SwitchIo>>,
+    peers: Peers,
+    timers: Timers<Timer>,
+    outputs: Vec<Output>,
+    dialled: (UnboundedSender<Dialled>, UnboundedReceiver<Dialled>),
+    tasks: Vec<AbortHandle>,
+    looks: Looks,
+    addresses: Vec<String>,
+    /// Told when the node has joined or is alone.
+    started: Option<End>,
+    /// Told when the next snapshot is out.
+    published: Vec<std::sync::mpsc::Sender<Result<(), NodeError>>>,
+    stopping: Stopping,
+    stop_ends: Vec<End>,
+    ended: Vec<End>,
+    /// What ends it, if not `stop`.
+    fatal: Option<NodeError>,
+}
+
+impl Driver {
+    async fn open(start: Start, end: End) -> Result<Self, (NodeError, End)> {
+        match Self::prepare(start).await {
+            Ok(mut driver) => {
+                driver.started = Some(end);
+                Ok(driver)
+            }
+            Err(error) => Err((error, end)),
+        }
+    }
+
+    async fn prepare(start: Start) -> Result<Self, NodeError> {
+        let Start { shared, listen, seeds, network, runtime } = start;
+        let introduction = Introduction {
+            signer: shared.signer.clone(),
+            incarnation: shared.me.incarnation,
+            role: mpreg_wire::Role::Node,
+            cluster: Some(shared.config.cluster.clone()),
+            name: shared.config.name.clone(),
+            instance: shared.config.instance.clone(),
+        };
+        let label: Arc<str> = shared.label.as_str().into();
+        let policy = accept::policy(&shared);
+        let doorway =
+            Doorway::new(&shared.config.settings, introduction, policy, network, Some(label.clone())).map(Rc::new)?;
+        doorway.security.check("listen on", &listen)?;
+        for seed in &seeds {
+            doorway.security.check("dial", seed)?;
+        }
+        let listener = doorway.network.listen(&listen, Some(&label)).await;
+        let listener = listener.map_err(|error| NodeError::config(error.to_string()))?;
+        let advertised = shared.config.settings.advertise.clone();
+        let addresses = vec![advertised.unwrap_or_else(|| listener.address().to_string())];
+        *shared.address.lock() = listener.address().to_string();
+        let seed = random_bytes::<32>().map_err(|error| NodeError::config(error.to_string()))?;
+        let engine = outputs::engine(&shared, &addresses, seed)?;
+        let switch_seed = random_bytes::<8>().map_err(|error| NodeError::config(error.to_string()))?;
+        let switch = SwitchIo::new(shared.clone(), runtime.clone(), u64::from_le_bytes(switch_seed));
+        let mut driver = Self {
+            switch: Arc::new(Mutex::new(switch)),
+            peers: Peers::default(),
+            timers: Timers::new(),
+            outputs: Vec::new(),
+            dialled: unbounded_channel(),
+            tasks: Vec::new(),
+            looks: Looks::default(),
+            started: None,
+            published: Vec::new(),
+            stopping: Stopping::No,
+            stop_ends: Vec::new(),
+            ended: Vec::new(),
+            fatal: None,
+            shared,
+            runtime,
+            doorway,
+            engine,
+            addresses,
+        };
+        driver.begin(listener, &seeds)?;
+        Ok(driver)
+    }
+
+    fn begin(&mut self, listener: mpreg_transport::Listener, seeds: &[Address]) -> Result<(), NodeError> {
+        self.switch.lock().set_starting(true);
+        self.spawn_switch_task();
+        self.spawn_acceptor(listener);
+        for (handle, entry) in self.shared.functions.all() {
+            self.offer(handle, &entry)?;
+        }
+        let seeds = seeds.iter().map(|seed| Addresses::new(vec![seed.to_string()]));
+        let seeds = seeds.collect::<Result<_, _>>().map_err(|error| NodeError::config(error.to_string()))?;
+        self.feed(Input::Start { seeds })?;
+        self.run_outputs();
+        Ok(())
+    }
+
+    async fn run(mut self, mut inbox: UnboundedReceiver<Command>) {
+        loop {
+            let wake = self.next_wake();
+            tokio::select! {
+                command = inbox.recv() => match command {
+                    Some(command) => {
+                        self.command(command);
+                        for _ in 1..BATCH_MAX {
+                            let Ok(command) = inbox.try_recv() else { break };
+                            self.command(command);
+                        }
+                    }
+                    None => break,
+                },
+                dialled = self.dialled.1.recv() => if let Some(dialled) = dialled {
+                    self.dial_ended(dialled);
+                },
+                () = sleep_until(&self.runtime, wake) => {}
+            }
+            let now = self.runtime.clock.now();
+            while let Some(timer) = self.timers.pop(now) {
+                self.hear(Input::Timer(timer));
+            }
+            self.run_outputs();
+            self.try_looks(now);
+            if self.check_stop(now) {
+                break;
+            }
+        }
+        self.finish(&mut inbox);
+    }
+
+    fn next_wake(&self) -> Option<Time> {
+        let stop = match self.stopping {
+            Stopping::Draining { .. } => Some(self.runtime.clock.now() + DRAIN_POLL),
+            _ => None,
+        };
+        [self.timers.next(), stop, self.looks.next()].into_iter().flatten().min()
+    }
+
+    /// Joined, or alone: `start` returns.
+    fn joined(&mut self, alone: bool) {
+        if alone && !self.shared.config.seeds.is_empty() {
+            tracing::warn!(node = %self.shared.label, "no seed answers: the node is alone and goes on dialling");
+        }
+        self.shared.set_phase(Phase::Running);
+        self.switch.lock().set_starting(false);
+        self.runtime.mailboxes.tell_all(crate::mailbox::News::RouteChanged);
+        self.shared.inbound.attention.notify_one();
+        tracing::info!(node = %self.shared.label, address = %self.addresses.join(","), alone, "started");
+        if let Some(end) = self.started.take() {
+            end(Ok(nil()));
+        }
+    }
+
+    /// Moves a stop along; true when the node is gone.
+    fn check_stop(&mut self, now: Time) -> bool {
+        if self.fatal.is_some() && self.stopping == Stopping::No {
+            self.begin_stop(LeaveReason::GracefulShutdown);
+        }
+        if let Stopping::Draining { until, reason } = self.stopping
+            && (now >= until || self.switch.lock().is_idle())
+        {
+            self.stopping = Stopping::Left;
+            self.hear(Input::Leave { reason });
+            self.run_outputs();
+        }
+        self.stopping == Stopping::Left
+    }
+
+    fn begin_stop(&mut self, reason: LeaveReason) {
+        if self.stopping != Stopping::No {
+            return;
+        }
+        let now = self.runtime.clock.now();
+        self.stopping = Stopping::Draining { until: now + self.shared.config.settings.drain_timeout, reason };
+        self.switch.lock().drain();
+        self.hear(Input::Drain);
+    }
+
+    /// The end: everything of the node goes, and whoever waits for that is told.
+    fn finish(mut self, inbox: &mut UnboundedReceiver<Command>) {
+        let why = match &self.fatal {
+            Some(error) => error.to_string(),
+            None => format!("node {} has stopped; start it again, or call through another", self.shared.label),
+        };
+        self.shared.set_phase(Phase::Stopped(why.clone()));
+        for connection in self.switch.lock().connections() {
+            connection.close(mpreg_transport::CloseReason::Leaving);
+        }
+        for task in self.tasks.drain(..) {
+            task.abort();
+        }
+        self.runtime.mailboxes.tell_all(crate::mailbox::News::RouteChanged);
+        inbox.close();
+        while let Ok(command) = inbox.try_recv() {
+            self.command(command);
+        }
+        self.looks.fail_all(&why);
+        tracing::info!(node = %self.shared.label, %why, "stopped");
+        let fatal = self.fatal.take();
+        if let Some(end) = self.started.take() {
+            end(Err(fatal.clone().unwrap_or_else(|| NodeError::connection_lost(why.clone()))));
+        }
+        for end in self.stop_ends.drain(..) {
+            end(Ok(nil()));
+        }
+        for end in self.ended.drain(..) {
+            end(fatal.clone().map_or_else(|| Ok(nil()), Err));
+        }
+    }
+
+    /// Something the engine wants known outside.
+    fn event(&mut self, event: Event) {
+        outputs::log(&self.shared.label, &event);
+        match event {
+            Event::Joined { alone } => self.joined(alone),
+            Event::Change(_) => self.looks.note_news(),
+            Event::InstanceHeld { id, address, .. } => {
+                let at = address.map_or_else(String::new, |address| format!(" at {address}"));
+                let why = format!("{id} is alive{at}: give this node another instance, or stop that one first");
+                self.fatal = Some(NodeError::config(why));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// How often a drain looks whether the running calls have ended.
+const DRAIN_POLL: Duration = Duration::from_millis(5);
+
+async fn sleep_until(runtime: &Runtime, wake: Option<Time>) {
+    match wake {
+        Some(wake) => tokio::time::sleep_until(runtime.clock.instant(wake)).await,
+        None => std::future::pending().await,
+    }
+}

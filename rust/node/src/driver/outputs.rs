@@ -1,0 +1,195 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use mpreg_catalog::FunctionEntry;
+use mpreg_engine::{Addresses, CloseReason as EngineClose, Config, Engine, Event, Input, Local, MemberChange, Message, Output};
+use mpreg_routing::{LocalFunction, Snapshot};
+use mpreg_transport::{CloseReason, Connection, Goodbye};
+use mpreg_types::{NodeId, Time};
+use mpreg_wire::FrameKind;
+
+use super::Driver;
+use crate::error::NodeError;
+use crate::functions::LocalEntry;
+use crate::mailbox::News;
+use crate::node_shared::NodeShared;
+
+/// A second connection to one peer is closed after this long; both sides have stopped using it by then.
+const RETIRE_AFTER: Duration = Duration::from_secs(2);
+
+/// The engine of a node that listens on `addresses`.
+pub(super) fn engine(shared: &NodeShared, addresses: &[String], seed: [u8; 32]) -> Result<Engine, NodeError> {
+    let config = &shared.config;
+    let local = Local {
+        node: shared.me.node,
+        incarnation: shared.me.incarnation,
+        cluster: config.cluster.clone(),
+        name: config.name.clone(),
+        instance: config.instance.clone(),
+        addresses: Addresses::new(addresses.to_vec()).map_err(|error| NodeError::config(error.to_string()))?,
+        resources: config.resources.clone(),
+        capacity: config.settings.concurrency,
+        certificates: Vec::new(),
+        delegation: None,
+    };
+    let mut settings = Config::lan();
+    settings.membership.probe_period = config.settings.probe_interval;
+    Engine::new(settings, local, shared.signer.clone(), seed).map_err(engine_error)
+}
+
+pub(super) fn engine_error(error: mpreg_engine::EngineError) -> NodeError {
+    NodeError::config(error.to_string())
+}
+
+impl Driver {
+    /// Hands `input` to the engine. Only inputs of the own user can fail.
+    pub(super) fn feed(&mut self, input: Input) -> Result<(), NodeError> {
+        let now = self.runtime.clock.now();
+        self.engine.handle(input, now, &mut self.outputs).map_err(engine_error)
+    }
+
+    /// Hands in what only peers can have caused; what is wrong with it is counted by the engine.
+    pub(super) fn hear(&mut self, input: Input) {
+        if let Err(error) = self.feed(input) {
+            tracing::debug!(node = %self.shared.label, %error, "an input was not taken");
+        }
+    }
+
+    /// Announces a function.
+    pub(super) fn offer(&mut self, handle: u64, entry: &Arc<LocalEntry>) -> Result<(), NodeError> {
+        let spec = &entry.spec;
+        let function = FunctionEntry {
+            id: spec.id.clone(),
+            version: spec.version.clone(),
+            resources: spec.resources.clone(),
+            signature: spec.signature.clone(),
+            doc: spec.doc.clone(),
+            tags: spec.tags.clone(),
+            scope: spec.scope,
+            idempotent: spec.idempotent,
+            timeout: spec.timeout,
+            ..FunctionEntry::new(spec.name.clone(), spec.contract)
+        };
+        let local = LocalFunction { handle, slots: entry.slots.clone() };
+        self.feed(Input::Register { entry: function, local })
+    }
+
+    /// Takes a function back.
+    pub(super) fn withdraw(&mut self, entry: &LocalEntry) {
+        self.hear(Input::Remove { name: entry.spec.name.clone(), version: entry.spec.version.clone() });
+    }
+
+    /// Runs what the engine has put out, until it puts out nothing more.
+    pub(super) fn run_outputs(&mut self) {
+        let mut written: Vec<Arc<Connection>> = Vec::new();
+        while !self.outputs.is_empty() {
+            for output in std::mem::take(&mut self.outputs) {
+                self.run_output(output, &mut written);
+            }
+        }
+        for connection in written {
+            connection.flush();
+        }
+    }
+
+    fn run_output(&mut self, output: Output, written: &mut Vec<Arc<Connection>>) {
+        match output {
+            Output::Send { to, message } => self.send(&[to], &message, written),
+            Output::SendMany { to, message } => self.send(&to, &message, written),
+            Output::SetTimer { timer, at } => self.timers.set(timer, at),
+            Output::Dial { dial, expect, addresses } => self.dial(dial, expect, &addresses),
+            Output::Close { connection, reason } => {
+                if let Some(connection) = self.peers.find(connection) {
+                    connection.close(goodbye(reason));
+                }
+            }
+            Output::Retire { connection } => self.retire(connection),
+            Output::Publish(snapshot) => self.publish(snapshot),
+            Output::Event(event) => self.event(event),
+        }
+    }
+
+    fn send(&self, to: &[NodeId], message: &Message, written: &mut Vec<Arc<Connection>>) {
+        let (kind, payload) = match message {
+            Message::Membership(message) => (FrameKind::Membership, mpreg_wire::message::encode(message)),
+            Message::Catalog(message) => (FrameKind::Catalog, mpreg_wire::message::encode(message)),
+        };
+        for node in to {
+            let Some(connection) = self.peers.to(*node) else { continue };
+            match connection.send_control(kind, &payload) {
+                Ok(()) if !written.iter().any(|other| Arc::ptr_eq(other, connection)) => {
+                    written.push(connection.clone());
+                }
+                Ok(()) => {}
+                // The peer reads nothing: repair catches up with it when it does.
+                Err(error) => tracing::debug!(peer = %node.short(), %error, "a control frame was dropped"),
+            }
+        }
+    }
+
+    /// Both sides have stopped using it; what was on it gets time to end.
+    fn retire(&self, id: mpreg_types::ConnectionId) {
+        let Some(connection) = self.peers.find(id).cloned() else { return };
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(RETIRE_AFTER).await;
+            connection.close(CloseReason::Duplicate);
+        });
+    }
+
+    fn publish(&mut self, snapshot: Arc<Snapshot>) {
+        self.shared.snapshot.store(snapshot);
+        self.shared.inbound.attention.notify_one();
+        self.runtime.mailboxes.tell_all(News::RouteChanged);
+        for done in self.published.drain(..) {
+            // Whoever registered may have stopped waiting.
+            let _ = done.send(Ok(()));
+        }
+        self.looks.note_news();
+    }
+
+    pub(super) fn now(&self) -> Time {
+        self.runtime.clock.now()
+    }
+}
+
+fn goodbye(reason: EngineClose) -> Goodbye {
+    match reason {
+        EngineClose::Down => Goodbye::new(CloseReason::Unresponsive, "held for dead"),
+        EngineClose::OldIncarnation { known } => {
+            Goodbye::new(CloseReason::Replaced, &format!("incarnation {known} is connected"))
+        }
+        EngineClose::Left => Goodbye::new(CloseReason::Leaving, "it has left"),
+        EngineClose::TooManyMembers => Goodbye::new(CloseReason::Other, "the cluster has as many members as allowed"),
+    }
+}
+
+/// One line for what an operator should know.
+pub(super) fn log(label: &str, event: &Event) {
+    match event {
+        Event::Member { id, change, .. } => match change {
+            MemberChange::Up => tracing::info!(node = %label, member = %id, "joined"),
+            MemberChange::Suspect => tracing::info!(node = %label, member = %id, "suspect"),
+            MemberChange::Refuted => tracing::info!(node = %label, member = %id, "answers again"),
+            MemberChange::Down => tracing::info!(node = %label, member = %id, "down"),
+            MemberChange::Returned => tracing::info!(node = %label, member = %id, "returned"),
+            MemberChange::Left(reason) => tracing::info!(node = %label, member = %id, %reason, "left"),
+            MemberChange::Forgotten => tracing::debug!(node = %label, member = %id, "forgotten"),
+        },
+        Event::Conflict(conflict) => {
+            tracing::warn!(node = %label, ?conflict, "owners offer different functions under one name and version");
+        }
+        Event::InstanceHeld { holder, id, address } => {
+            tracing::warn!(node = %label, holder = %holder.short(), %id, ?address, "another node has this name and instance");
+        }
+        Event::InstanceClaimed { by, id, address } => {
+            tracing::warn!(node = %label, by = %by.short(), %id, ?address, "another node wants this name and instance");
+        }
+        Event::Superseded { incarnation } => {
+            tracing::warn!(node = %label, %incarnation, "a later start of this node is known");
+        }
+        Event::Refused { from, refusal, .. } => {
+            tracing::warn!(node = %label, from = %from.short(), %refusal, "catalog entries were refused");
+        }
+        Event::Joined { .. } | Event::Change(_) => {}
+    }
+}

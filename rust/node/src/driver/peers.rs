@@ -1,0 +1,40 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use mpreg_transport::Connection;
+use mpreg_types::{ConnectionId, NodeId};
+
+/// The open connections to other members, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Peers {
+    open: BTreeMap<NodeId, Vec<Arc<Connection>>>,
+}
+
+impl Peers {
+    pub(super) fn add(&mut self, connection: &Arc<Connection>) {
+        self.open.entry(connection.peer().node).or_default().push(connection.clone());
+    }
+
+    pub(super) fn remove(&mut self, connection: &Connection) {
+        let node = connection.peer().node;
+        if let Some(all) = self.open.get_mut(&node) {
+            all.retain(|other| other.id() != connection.id());
+            if all.is_empty() {
+                self.open.remove(&node);
+            }
+        }
+    }
+
+    /// The one that control frames go over: the oldest, so that they stay in order.
+    pub(super) fn to(&self, node: NodeId) -> Option<&Arc<Connection>> {
+        self.open.get(&node)?.iter().find(|connection| connection.is_open())
+    }
+
+    pub(super) fn find(&self, id: ConnectionId) -> Option<&Arc<Connection>> {
+        self.open.values().flatten().find(|connection| connection.id() == id)
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Connection>> {
+        self.open.values().flatten()
+    }
+}

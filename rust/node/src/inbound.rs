@@ -1,0 +1,67 @@
+use std::fmt;
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mpreg_rpc::{InboundKey, Workload};
+use mpreg_types::Load;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+/// What the dispatchers of a node tell its switch: which calls have ended.
+///
+/// They tell in batches, and the I/O thread is woken only if calls are waiting for the places that became free.
+pub(crate) struct Inbound {
+    finished: Mutex<Vec<InboundKey>>,
+    /// The switch has calls in line.
+    urgent: AtomicBool,
+    workload: Arc<Workload>,
+    /// Wakes the switch's task: ended calls, a new snapshot, an earlier deadline.
+    pub(crate) attention: Notify,
+}
+
+/// Ended calls that may pile up before the switch is woken to forget them.
+const FINISHED_MAX: usize = 1024;
+
+impl Inbound {
+    pub(crate) fn new(workload: Arc<Workload>) -> Arc<Self> {
+        Arc::new(Self {
+            finished: Mutex::default(),
+            urgent: AtomicBool::new(false),
+            workload,
+            attention: Notify::new(),
+        })
+    }
+
+    /// These calls have ended, and their slots are free.
+    pub(crate) fn finished(&self, mut keys: Vec<InboundKey>) {
+        let mut finished = self.finished.lock();
+        finished.append(&mut keys);
+        let many = finished.len() >= FINISHED_MAX;
+        drop(finished);
+        if many || self.urgent.load(Ordering::Acquire) {
+            self.attention.notify_one();
+        }
+    }
+
+    /// For the switch: what has ended since the last time.
+    pub(crate) fn take_finished(&self, keys: &mut Vec<InboundKey>) {
+        mem::swap(&mut *self.finished.lock(), keys);
+    }
+
+    /// For the switch: whether calls stand in line.
+    pub(crate) fn set_urgent(&self, urgent: bool) {
+        self.urgent.store(urgent, Ordering::Release);
+    }
+
+    /// How busy the node is; rides on replies.
+    pub(crate) fn load(&self) -> Load {
+        self.workload.load()
+    }
+}
+
+impl fmt::Debug for Inbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbound").finish_non_exhaustive()
+    }
+}

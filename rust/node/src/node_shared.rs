@@ -1,0 +1,173 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use mpreg_routing::{Index, Own, Snapshot};
+use mpreg_rpc::{RetryBudget, RetryConfig, Workload, WorkloadConfig};
+use mpreg_types::{ClusterId, HopBudget, NodeId, Signer};
+use mpreg_wire::Process;
+use mpreg_wire::verify::Ed25519Signer;
+use parking_lot::Mutex;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::caller::End;
+use crate::command::Command;
+use crate::config::NodeConfig;
+use crate::dispatch::Origin;
+use crate::error::NodeError;
+use crate::functions::Functions;
+use crate::inbound::Inbound;
+
+/// Numbers for nodes and clients of this process.
+static NEXT_SERIAL: AtomicU64 = AtomicU64::new(1);
+
+pub(crate) fn next_serial() -> u64 {
+    NEXT_SERIAL.fetch_add(1, Ordering::Relaxed)
+}
+
+/// What a process knows of the mesh before it has met anybody: itself.
+pub(crate) fn empty_snapshot(me: Process, cluster: ClusterId, label: &str) -> Arc<Snapshot> {
+    let own = Own { node: me.node, incarnation: me.incarnation, cluster, label: label.into() };
+    Index::new(own).publish()
+}
+
+/// Threads take more calls than they can run at once, so that a short function never waits for a round of the I/O
+/// thread between two calls.
+const THREADS_AHEAD: u32 = 1024;
+
+/// Where a node stands in its life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Made, not started.
+    New,
+    /// Between `start` and its return.
+    Starting,
+    /// Joined, or alone.
+    Running,
+    /// Leaving or gone; why.
+    Stopped(String),
+}
+
+/// What a node's threads share.
+#[derive(Debug)]
+pub struct NodeShared {
+    pub(crate) serial: u64,
+    pub(crate) config: NodeConfig,
+    pub(crate) signer: Arc<dyn Signer>,
+    pub(crate) me: Process,
+    /// `cluster/name/instance`.
+    pub(crate) label: String,
+    pub(crate) instance: mpreg_types::Instance,
+    pub(crate) origin: Arc<Origin>,
+    pub(crate) max_hops: HopBudget,
+    pub(crate) snapshot: ArcSwap<Snapshot>,
+    pub(crate) workload: Arc<Workload>,
+    pub(crate) retry_budget: Arc<RetryBudget>,
+    pub(crate) functions: Functions,
+    pub(crate) inbound: Arc<Inbound>,
+    pub(crate) address: Mutex<String>,
+    phase: Mutex<Phase>,
+    commands: UnboundedSender<Command>,
+    inbox: Mutex<Option<UnboundedReceiver<Command>>>,
+}
+
+impl NodeShared {
+    /// Draws the key; nothing listens or dials yet.
+    pub(crate) fn new(config: NodeConfig) -> Result<Arc<Self>, NodeError> {
+        let secret = crate::node_key::load_or_draw(config.settings.data_dir.as_deref())?;
+        let signer: Arc<dyn Signer> = Arc::new(Ed25519Signer::new(secret));
+        let node = NodeId::of(&signer.key());
+        let incarnation = mpreg_types::Incarnation::next(crate::clock::unix_ms(), None, None);
+        let instance = match &config.instance {
+            Some(instance) => instance.clone(),
+            None => mpreg_types::Instance::parse(&node.short())?,
+        };
+        let label = format!("{}/{}/{instance}", config.cluster, config.name);
+        let settings = &config.settings;
+        let workload = Workload::new(WorkloadConfig {
+            concurrency: settings.concurrency,
+            threads: settings.threads.saturating_add(THREADS_AHEAD),
+            waiting: settings.waiting,
+            ..WorkloadConfig::default()
+        });
+        let me = Process { node, incarnation };
+        let (commands, inbox) = unbounded_channel();
+        Ok(Arc::new(Self {
+            serial: next_serial(),
+            me,
+            origin: Arc::new(Origin { caller: label.clone(), cluster: config.cluster.to_string() }),
+            max_hops: config.max_hops,
+            snapshot: ArcSwap::new(empty_snapshot(me, config.cluster.clone(), &label)),
+            inbound: Inbound::new(workload.clone()),
+            workload,
+            retry_budget: Arc::new(RetryBudget::new(RetryConfig::default())),
+            functions: Functions::default(),
+            address: Mutex::default(),
+            phase: Mutex::new(Phase::New),
+            commands,
+            inbox: Mutex::new(Some(inbox)),
+            label,
+            instance,
+            signer,
+            config,
+        }))
+    }
+
+    /// Hands a command to the driver; false if the driver has ended.
+    pub(crate) fn command(&self, command: Command) -> bool {
+        self.commands.send(command).is_ok()
+    }
+
+    /// The same for commands that report their end: without a driver they end at once.
+    pub(crate) fn command_or(&self, command: Command) {
+        if let Err(refused) = self.commands.send(command) {
+            match refused.0 {
+                Command::Stop(_, end) | Command::Ended(end) => end(Ok(crate::client::nil())),
+                _ => {}
+            }
+        }
+    }
+
+    /// The driver's end of the commands; `None` if it was started before.
+    pub(crate) fn take_inbox(&self) -> Option<UnboundedReceiver<Command>> {
+        self.inbox.lock().take()
+    }
+
+    pub(crate) fn look(&self, verb: &str, body: Bytes, timeout: Duration, end: End) {
+        let command = Command::Look { verb: verb.to_owned(), body, timeout, end };
+        if let Err(refused) = self.commands.send(command)
+            && let Command::Look { end, .. } = refused.0
+        {
+            end(Err(NodeError::connection_lost(self.closed_reason().unwrap_or_default())));
+        }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase.lock().clone()
+    }
+
+    pub(crate) fn set_phase(&self, phase: Phase) {
+        *self.phase.lock() = phase;
+    }
+
+    pub(crate) fn is_starting(&self) -> bool {
+        *self.phase.lock() == Phase::Starting
+    }
+
+    pub(crate) fn closed_reason(&self) -> Option<String> {
+        match &*self.phase.lock() {
+            Phase::New => Some(format!("node {} has not started; `async with node:` or `node.serve()`", self.label)),
+            Phase::Starting | Phase::Running => None,
+            Phase::Stopped(why) => Some(why.clone()),
+        }
+    }
+
+    pub(crate) fn label_of(&self, node: NodeId) -> String {
+        if node == self.me.node {
+            return self.label.clone();
+        }
+        self.snapshot.load().label(node).map_or_else(|| node.short(), |label| label.to_string())
+    }
+}

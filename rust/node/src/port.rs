@@ -1,0 +1,326 @@
+//! A port: the calls of one thread through one node or client.
+//!
+//! It owns the `CallTable` and is owned by the thread that issues the calls, so a call takes no lock that another
+//! thread wants. What arrives for it comes through the thread's mailbox.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mpreg_rpc::{CallKey, CallTable, LocalCall, Outbound, Request, SendFailure, TableConfig};
+use mpreg_routing::Snapshot;
+use mpreg_transport::{Connection, SendError};
+use mpreg_types::{
+    CallExtras, CallHead, ConnectionId, ErrorBody, ErrorCode, HopBudget, Payload, PreparedTarget, StreamId, Time,
+};
+
+use crate::caller::Caller;
+use crate::dispatch::{Invocation, InvocationKey, Ticket};
+use crate::error::NodeError;
+use crate::failure::CallFailure;
+use crate::mailbox::{Item, Mailbox, News, PortId};
+use crate::runtime::Runtime;
+
+/// One call to make.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// What is asked for, or a candidate chosen already.
+    pub target: Arc<PreparedTarget>,
+    /// When the caller stops waiting.
+    pub deadline: Time,
+    /// Further attempts at most.
+    pub retries: u8,
+    /// True if the function object at hand was declared `idempotent=True`.
+    pub idempotent: bool,
+    /// Borders it may cross; `None` = as many as the node allows.
+    pub max_hops: Option<HopBudget>,
+    /// What few calls carry.
+    pub extras: Option<Box<CallExtras>>,
+}
+
+/// A call that ended.
+#[derive(Debug)]
+pub struct Completion {
+    /// Which.
+    pub key: CallKey,
+    /// Its encoded value, or why there is none.
+    pub result: Result<Payload, Box<CallFailure>>,
+    /// Who answered, as users see it, where somebody did.
+    pub node: Option<String>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Port {
+    id: PortId,
+    table: CallTable,
+    link: PortLink,
+    ended: Vec<mpreg_rpc::Completion>,
+    /// The wake-up that is set, if any.
+    armed: Option<Time>,
+}
+
+impl Port {
+    /// A port for the thread that drains `mailbox`.
+    pub fn open(caller: &Caller, mailbox: &Arc<Mailbox>) -> Result<Self, NodeError> {
+        let runtime = Runtime::current()?;
+        let id = runtime.mailboxes.open(mailbox).ok_or_else(|| {
+            NodeError::config("too many threads and loops of this process call through the mesh (65,535 at most)")
+        })?;
+        let process = caller.process();
+        let origin = mpreg_rpc::Caller { origin: process.node, incarnation: process.incarnation, bridge: id.0 };
+        let seed = u64::from_le_bytes(
+            crate::entropy::random_bytes::<8>().map_err(|error| NodeError::config(error.to_string()))?,
+        );
+        let table = CallTable::new(TableConfig::default(), origin, caller.workload(), caller.retry_budget(), seed);
+        let link = PortLink {
+            id,
+            caller: caller.clone(),
+            snapshot: caller.snapshot(),
+            mailbox: mailbox.clone(),
+            known: Vec::new(),
+            dirty: Vec::new(),
+            invocations: Vec::new(),
+            runtime,
+        };
+        Ok(Self { id, table, link, ended: Vec::new(), armed: None })
+    }
+
+    /// Its number: the part of a token that says whose reply it is.
+    pub fn id(&self) -> PortId {
+        self.id
+    }
+
+    /// False once its node has stopped or its client has closed.
+    pub fn is_open(&self) -> bool {
+        self.link.caller.is_open()
+    }
+
+    /// Sends a call. It ends as a [`Completion`], also when it fails at once.
+    pub fn begin(&mut self, call: Outgoing, value: Payload) -> CallKey {
+        let now = self.link.runtime.clock.now();
+        let request = Request {
+            route: self.link.caller.route(&call.target.target),
+            target: call.target,
+            deadline: call.deadline,
+            retries: call.retries,
+            idempotent: call.idempotent,
+            stream: false,
+            hops: call.max_hops.unwrap_or(self.link.caller.max_hops()),
+            extras: call.extras,
+        };
+        self.link.snapshot = self.link.caller.snapshot();
+        let key = self.table.begin(request, value, now, &mut self.link, &mut self.ended);
+        self.arm(now);
+        key
+    }
+
+    /// Nobody waits for this call any more; false if it had ended.
+    pub fn cancel(&mut self, key: CallKey) -> bool {
+        self.table.cancel(key, &mut self.link)
+    }
+
+    /// Something arrived.
+    pub fn handle(&mut self, item: Item) {
+        let now = self.link.runtime.clock.now();
+        let Self { table, link, ended, armed, .. } = self;
+        match item {
+            Item::Reply { connection, stream, head, value, wire_bytes, .. } => {
+                table.reply(connection, stream, head, value, now, link, ended);
+                link.consumed(connection, wire_bytes);
+            }
+            Item::LocalReply { key, head, value, .. } => table.local_result(key, head, value, now, link, ended),
+            Item::Started { connection, token, .. } => table.started(connection, token, now, link, ended),
+            Item::Tick { .. } => {
+                *armed = None;
+                table.tick(now, link, ended);
+            }
+            Item::News(_) | Item::Invoke(_) | Item::Cancel(_) | Item::Done(_) => {}
+        }
+        self.arm(now);
+    }
+
+    /// Something that concerns every port of the thread.
+    pub fn hear(&mut self, news: News) {
+        let now = self.link.runtime.clock.now();
+        let Self { table, link, ended, .. } = self;
+        match news {
+            News::Lost(connection, first_unsent) => {
+                link.known.retain(|known| known.id() != connection);
+                table.connection_lost(connection, first_unsent, now, link, ended);
+            }
+            News::Credit(connection) => table.writable(connection, now, link, ended),
+            News::RouteChanged => {
+                link.snapshot = link.caller.snapshot();
+                table.snapshot_changed(now, link, ended);
+                table.entry_changed(now, link, ended);
+                if let Some(why) = link.caller.closed_reason() {
+                    table.fail_all(ErrorCode::ConnectionLost, &why, now, link, ended);
+                }
+            }
+        }
+        self.arm(now);
+    }
+
+    /// Calls that have ended since the last time.
+    pub fn take_completions(&mut self) -> Vec<Completion> {
+        let caller = &self.link.caller;
+        self.ended
+            .drain(..)
+            .map(|ended| match ended.outcome {
+                Ok(success) => Completion {
+                    key: ended.key,
+                    node: success.node.map(|node| caller.label(node)),
+                    result: Ok(success.value),
+                },
+                Err(failure) => {
+                    let failure = CallFailure::of(*failure, caller);
+                    Completion { key: ended.key, node: failure.node.clone(), result: Err(Box::new(failure)) }
+                }
+            })
+            .collect()
+    }
+
+    /// Local calls that the thread itself shall run.
+    pub fn take_invocations(&mut self, invocations: &mut Vec<Invocation>) {
+        invocations.append(&mut self.link.invocations);
+    }
+
+    /// True if completions or local calls wait for the thread.
+    pub fn has_local_work(&self) -> bool {
+        !self.ended.is_empty() || !self.link.invocations.is_empty()
+    }
+
+    /// Writes what was sent since the last flush, one write per connection.
+    pub fn flush(&mut self) {
+        for connection in self.link.dirty.drain(..) {
+            connection.flush();
+        }
+    }
+
+    /// Has the mailbox ticked when the earliest deadline is due.
+    fn arm(&mut self, now: Time) {
+        let Some(next) = self.table.next_deadline() else { return };
+        if self.armed.is_some_and(|armed| armed <= next && armed > now) {
+            return;
+        }
+        self.armed = Some(next);
+        self.link.runtime.tick_at(next, self.id);
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        let now = self.link.runtime.clock.now();
+        self.table.fail_all(ErrorCode::CancelledByPeer, "", now, &mut self.link, &mut self.ended);
+        self.flush();
+        self.link.runtime.mailboxes.close(self.id);
+    }
+}
+
+/// What the table acts through.
+#[derive(Debug)]
+struct PortLink {
+    id: PortId,
+    caller: Caller,
+    snapshot: Arc<Snapshot>,
+    mailbox: Arc<Mailbox>,
+    /// Connections used lately: a look here is cheaper than in the process's table.
+    known: Vec<Arc<Connection>>,
+    dirty: Vec<Arc<Connection>>,
+    invocations: Vec<Invocation>,
+    runtime: Arc<Runtime>,
+}
+
+/// Connections remembered before the memory starts anew.
+const KNOWN_MAX: usize = 16;
+
+impl PortLink {
+    fn connection(&mut self, id: ConnectionId) -> Option<Arc<Connection>> {
+        if let Some(known) = self.known.iter().find(|known| known.id() == id) {
+            return Some(known.clone());
+        }
+        let found = self.runtime.connections.find(id)?;
+        if self.known.len() >= KNOWN_MAX {
+            self.known.clear();
+        }
+        self.known.push(found.clone());
+        Some(found)
+    }
+
+    fn mark_dirty(&mut self, connection: Arc<Connection>) {
+        if !self.dirty.iter().any(|dirty| Arc::ptr_eq(dirty, &connection)) {
+            self.dirty.push(connection);
+        }
+    }
+
+    fn consumed(&mut self, id: ConnectionId, wire_bytes: usize) {
+        if let Some(connection) = self.connection(id) {
+            connection.consumed(wire_bytes);
+        }
+    }
+}
+
+impl Outbound for PortLink {
+    fn snapshot(&mut self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    fn entry(&mut self) -> Option<ConnectionId> {
+        self.caller.entry()
+    }
+
+    fn is_starting(&self) -> bool {
+        self.caller.is_starting()
+    }
+
+    fn round_trip(&self, connection: ConnectionId) -> Option<Duration> {
+        self.known.iter().find(|known| known.id() == connection).and_then(|known| known.rtt())
+    }
+
+    fn send_call(&mut self, to: ConnectionId, head: &CallHead, value: &Payload) -> Result<StreamId, SendFailure> {
+        let connection = self.connection(to).ok_or(SendFailure::Closed)?;
+        let stream = connection.send_call(head, value).map_err(send_failure)?;
+        self.mark_dirty(connection);
+        Ok(stream)
+    }
+
+    fn send_cancel(&mut self, to: ConnectionId, stream: StreamId) {
+        if let Some(connection) = self.connection(to) {
+            connection.send_cancel(stream);
+            self.mark_dirty(connection);
+        }
+    }
+
+    fn invoke_local(&mut self, call: LocalCall<'_>) -> Result<(), Box<ErrorBody>> {
+        let function = self.caller.local_function(call.function)?;
+        let ticket = Ticket::local(self.mailbox.clone(), self.id, call.key, call.claim, call.running);
+        let invocation = Invocation {
+            handler: function.handler.clone(),
+            origin: self.caller.origin(),
+            head: call.head.clone(),
+            deadline: call.deadline,
+            value: call.value.clone(),
+            ticket,
+        };
+        let own = function.dispatcher.mailbox().is_some_and(|mailbox| Arc::ptr_eq(&mailbox, &self.mailbox));
+        if own {
+            self.invocations.push(invocation);
+        } else {
+            function.dispatcher.deliver(&mut vec![invocation]);
+        }
+        Ok(())
+    }
+
+    fn cancel_local(&mut self, key: CallKey) {
+        self.caller.cancel_local(InvocationKey::Local(self.id, key));
+    }
+}
+
+pub(crate) fn send_failure(error: SendError) -> SendFailure {
+    match error {
+        SendError::NoCredit { .. } => SendFailure::NoCredit,
+        SendError::TooManyPending { .. } => SendFailure::TooManyPending,
+        SendError::TooLarge { .. } => SendFailure::TooLarge,
+        _ => SendFailure::Closed,
+    }
+}

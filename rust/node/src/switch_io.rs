@@ -1,0 +1,409 @@
+//! The I/O thread's side of a node: feeds the `Switch` what arrives and runs what it puts out.
+//!
+//! Everything of one read is one batch: calls go to their dispatchers together, replies to their mailboxes together,
+//! and each connection that was written to is flushed once.
+
+use std::collections::BTreeMap;
+use std::mem;
+use std::sync::Arc;
+
+use mpreg_rpc::{NotSent, Output, Peer, SWITCH_BRIDGE, Switch, SwitchConfig, bridge_of};
+use mpreg_transport::{AdmitError, Connection, FrameHandler, Incoming, Lost};
+use mpreg_types::{
+    CallHead, ConnectionId, ErrorBody, ErrorCode, Executed, Payload, ReplyHead, StreamId, Time,
+};
+use mpreg_wire::{FrameKind, Role};
+
+use crate::command::Command;
+use crate::dispatch::{Dispatcher, Invocation, InvocationKey, Origin, Ticket, encode_error};
+use crate::mailbox::{Item, News, PortId};
+use crate::node_shared::NodeShared;
+use crate::port::send_failure;
+use crate::runtime::Runtime;
+
+/// Values over this length come in chunks, and were admitted before they arrived.
+pub(crate) const CHUNK_BYTES: u64 = 64 * 1024;
+
+/// See the module.
+pub(crate) struct SwitchIo {
+    shared: Arc<NodeShared>,
+    runtime: Arc<Runtime>,
+    switch: Switch,
+    snapshot_version: u64,
+    links: BTreeMap<ConnectionId, Link>,
+    outputs: Vec<Output>,
+    replies: Vec<Item>,
+    deliveries: Vec<(Arc<dyn Dispatcher>, Vec<Invocation>)>,
+    dirty: Vec<Arc<Connection>>,
+    /// Bytes of chunked values on their way, over all connections.
+    receiving: u64,
+    fresh_batch: bool,
+    armed: Option<Time>,
+}
+
+struct Link {
+    connection: Arc<Connection>,
+    origin: Arc<Origin>,
+    /// Bytes of chunked values on their way over it.
+    receiving: u64,
+}
+
+impl SwitchIo {
+    pub(crate) fn new(shared: Arc<NodeShared>, runtime: Arc<Runtime>, seed: u64) -> Self {
+        let snapshot = shared.snapshot.load_full();
+        let switch = Switch::new(SwitchConfig::default(), snapshot.clone(), shared.workload.clone(), seed);
+        Self {
+            snapshot_version: snapshot.version(),
+            switch,
+            links: BTreeMap::new(),
+            outputs: Vec::new(),
+            replies: Vec::new(),
+            deliveries: Vec::new(),
+            dirty: Vec::new(),
+            receiving: 0,
+            fresh_batch: true,
+            armed: None,
+            shared,
+            runtime,
+        }
+    }
+
+    /// Takes in what changed without a frame: ended calls, a new snapshot, passed deadlines.
+    pub(crate) fn turn(&mut self) {
+        let now = self.runtime.clock.now();
+        self.catch_up(now);
+        self.switch.tick(now, &mut self.outputs);
+        self.run_outputs(now);
+        self.batch_end();
+    }
+
+    /// When [`Self::turn`] is due.
+    pub(crate) fn next_turn(&mut self) -> Option<Time> {
+        self.armed = self.switch.next_deadline();
+        self.armed
+    }
+
+    /// From now on the own functions take no new call.
+    pub(crate) fn drain(&mut self) {
+        self.switch.drain();
+    }
+
+    pub(crate) fn set_starting(&mut self, starting: bool) {
+        self.switch.set_starting(starting);
+    }
+
+    /// Calls held for others.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.switch.is_empty()
+    }
+
+    /// Every connection of the node.
+    pub(crate) fn connections(&self) -> Vec<Arc<Connection>> {
+        self.links.values().map(|link| link.connection.clone()).collect()
+    }
+
+    fn catch_up(&mut self, now: Time) {
+        let snapshot = self.shared.snapshot.load();
+        if snapshot.version() != self.snapshot_version {
+            self.snapshot_version = snapshot.version();
+            self.switch.snapshot_changed(snapshot.clone(), now, &mut self.outputs);
+        }
+        let mut finished = Vec::new();
+        self.shared.inbound.take_finished(&mut finished);
+        for key in finished {
+            self.switch.finished(key, now, &mut self.outputs);
+        }
+        self.run_outputs(now);
+    }
+
+    /// The time of this batch, after what happened before it.
+    fn enter(&mut self) -> Time {
+        let now = self.runtime.clock.now();
+        if mem::replace(&mut self.fresh_batch, false) {
+            self.catch_up(now);
+        }
+        now
+    }
+
+    fn run_outputs(&mut self, now: Time) {
+        // A failed forward makes new outputs, so this is no single pass.
+        while !self.outputs.is_empty() {
+            for output in mem::take(&mut self.outputs) {
+                self.run_output(output, now);
+            }
+        }
+    }
+
+    fn run_output(&mut self, output: Output, now: Time) {
+        match output {
+            Output::Invoke(invocation) => self.invoke(invocation),
+            Output::CancelLocal { from, stream, .. } => {
+                self.shared.functions.cancel(InvocationKey::Remote(from, stream));
+            }
+            Output::Reply { to, stream, head, value } => self.reply(to, stream, &head, &value),
+            Output::Forward { relay, to, head, value } => {
+                let sent = match self.connection(to) {
+                    Some(connection) => {
+                        self.mark_dirty(&connection);
+                        connection.send_call(&head, &value).map_err(send_failure)
+                    }
+                    None => Err(mpreg_rpc::SendFailure::Closed),
+                };
+                let outcome = sent.map_err(|why| NotSent { why, head, value });
+                self.switch.forwarded(relay, outcome, now, &mut self.outputs);
+            }
+            Output::CancelRemote { to, stream } => {
+                if let Some(connection) = self.connection(to) {
+                    connection.send_cancel(stream);
+                    self.mark_dirty(&connection);
+                }
+            }
+            Output::Started { to, tokens } => {
+                if let Some(connection) = self.connection(to) {
+                    // A full control queue means that the peer reads nothing: it will not miss the report.
+                    let _ = connection.send_started(tokens);
+                    self.mark_dirty(&connection);
+                }
+            }
+        }
+    }
+
+    fn invoke(&mut self, call: mpreg_rpc::Invocation) {
+        let Some(link) = self.links.get(&call.from) else { return };
+        let invoked = (call.key, call.claim, call.running);
+        let ticket =
+            Ticket::remote(link.connection.clone(), call.stream, call.head.token, invoked, self.shared.inbound.clone());
+        let origin = origin_of(&call.head, link);
+        let Some(entry) = self.shared.functions.find(call.function) else {
+            let mut replies = crate::dispatch::Replies::default();
+            ticket.fail(&crate::functions::removed(), Executed::No, &mut replies);
+            return replies.flush();
+        };
+        let invocation = Invocation {
+            handler: entry.handler.clone(),
+            origin,
+            head: call.head,
+            deadline: call.deadline,
+            value: call.value,
+            ticket,
+        };
+        let same = |batch: &&mut (Arc<dyn Dispatcher>, Vec<Invocation>)| Arc::ptr_eq(&batch.0, &entry.dispatcher);
+        match self.deliveries.iter_mut().find(same) {
+            Some((_, batch)) => batch.push(invocation),
+            None => self.deliveries.push((entry.dispatcher.clone(), vec![invocation])),
+        }
+    }
+
+    fn reply(&mut self, to: ConnectionId, stream: StreamId, head: &ReplyHead, value: &Payload) {
+        if let Some(connection) = self.connection(to) {
+            // A closed connection has no caller any more.
+            let _ = connection.send_reply(stream, head, value);
+            self.mark_dirty(&connection);
+        }
+    }
+
+    fn connection(&self, id: ConnectionId) -> Option<Arc<Connection>> {
+        self.links.get(&id).map(|link| link.connection.clone())
+    }
+
+    fn mark_dirty(&mut self, connection: &Arc<Connection>) {
+        if !self.dirty.iter().any(|dirty| Arc::ptr_eq(dirty, connection)) {
+            self.dirty.push(connection.clone());
+        }
+    }
+
+    fn reply_came(&mut self, connection: &Connection, stream: StreamId, head: ReplyHead, value: Payload, owed: usize) {
+        let bridge = bridge_of(head.token);
+        if bridge == SWITCH_BRIDGE {
+            let now = self.enter();
+            connection.consumed(owed);
+            self.switch.reply(connection.id(), stream, head, value, now, &mut self.outputs);
+            return self.run_outputs(now);
+        }
+        self.replies.push(Item::Reply {
+            port: PortId(bridge),
+            connection: connection.id(),
+            stream,
+            head,
+            value,
+            wire_bytes: owed,
+        });
+    }
+
+    /// A value is whole: if it came in chunks, it no longer counts as arriving.
+    fn arrived(&mut self, connection: &Arc<Connection>, value_bytes: u64) {
+        if value_bytes > CHUNK_BYTES {
+            self.released(connection, value_bytes);
+        }
+    }
+
+    fn refuse_value(&mut self, connection: &Connection, stream: StreamId, head: &CallHead, why: AdmitError) {
+        let (code, retry) = match why {
+            AdmitError::TooLarge { .. } => (ErrorCode::TooLarge, "send it in parts, or raise max_value_bytes"),
+            AdmitError::NoRoom { .. } => (ErrorCode::Overloaded, "try again, or raise receive_bytes"),
+        };
+        let value = encode_error(&ErrorBody::new(code, format!("{why}; {retry}")));
+        let head = ReplyHead::error(head.token, Executed::No, value.len() as u64);
+        self.reply(connection.id(), stream, &head, &value);
+    }
+
+    fn started(&mut self, connection: &Connection, tokens: &[u64]) {
+        let now = self.enter();
+        for &token in tokens {
+            match bridge_of(token) {
+                SWITCH_BRIDGE => self.switch.started(connection.id(), &[token], now, &mut self.outputs),
+                bridge => self.replies.push(Item::Started { port: PortId(bridge), connection: connection.id(), token }),
+            }
+        }
+        self.run_outputs(now);
+    }
+}
+
+/// Who called: the client that an entry node names, or the peer itself.
+fn origin_of(head: &CallHead, link: &Link) -> Arc<Origin> {
+    match head.extras.as_ref().and_then(|extras| extras.client.as_ref()) {
+        Some(client) => {
+            let cluster = link.origin.cluster.clone();
+            Arc::new(Origin { caller: format!("{cluster}/{client}"), cluster })
+        }
+        None => link.origin.clone(),
+    }
+}
+
+/// Replies of one batch, each port's together.
+pub(crate) fn deliver_replies(runtime: &Runtime, replies: &mut Vec<Item>) {
+    let mut replies = mem::take(replies).into_iter().peekable();
+    while let Some(first) = replies.next() {
+        let port = first.port();
+        let Some(mailbox) = port.and_then(|port| runtime.mailboxes.find(port)) else { continue };
+        let rest = std::iter::from_fn(|| replies.next_if(|next| next.port() == port));
+        mailbox.push_all(std::iter::once(first).chain(rest));
+    }
+}
+
+impl FrameHandler for SwitchIo {
+    fn opened(&mut self, connection: &Arc<Connection>) {
+        let peer = connection.peer();
+        let (caller, whom) = match peer.role {
+            Role::Client | Role::Worker => {
+                let name = peer.name.to_string();
+                (format!("{}/{name}", peer.cluster), Peer::Client { node: peer.node, name })
+            }
+            Role::Node | Role::Gateway => {
+                let instance = peer.instance.as_ref().map_or_else(|| peer.node.short(), ToString::to_string);
+                (format!("{}/{}/{instance}", peer.cluster, peer.name), Peer::Member(peer.node))
+            }
+        };
+        let origin = Arc::new(Origin { caller, cluster: peer.cluster.to_string() });
+        self.links.insert(connection.id(), Link { connection: connection.clone(), origin, receiving: 0 });
+        self.runtime.connections.insert(connection);
+        self.switch.connected(connection.id(), whom);
+        self.shared.command(Command::Opened(connection.clone()));
+    }
+
+    fn frame(&mut self, connection: &Arc<Connection>, frame: Incoming) {
+        match frame {
+            Incoming::Call { stream, head, value, wire_bytes } => {
+                let now = self.enter();
+                self.arrived(connection, head.value_bytes);
+                // Admission bounds what is held from here on, so the credit returns at once.
+                connection.consumed(wire_bytes);
+                self.switch.call(connection.id(), stream, head, value, now, &mut self.outputs);
+                self.run_outputs(now);
+            }
+            Incoming::Reply { stream, head, value, wire_bytes } => {
+                self.arrived(connection, head.value_bytes);
+                self.reply_came(connection, stream, head, value, wire_bytes);
+            }
+            Incoming::RefusedCall { stream, head, why } => self.refuse_value(connection, stream, &head, why),
+            Incoming::RefusedReply { stream, head, why } => {
+                let (head, value) = refused_reply(&head, why);
+                self.reply_came(connection, stream, head, value, 0);
+            }
+            Incoming::Cancel { stream } => {
+                let now = self.enter();
+                self.switch.cancel(connection.id(), stream, now, &mut self.outputs);
+                self.run_outputs(now);
+            }
+            Incoming::Started { tokens } => self.started(connection, &tokens),
+            Incoming::Control { kind: FrameKind::Look, stream, payload } => {
+                let look = Command::ClientLook { connection: connection.clone(), token: stream, body: payload };
+                self.shared.command(look);
+            }
+            Incoming::Control { kind, payload, .. } => {
+                self.shared.command(Command::Frame(connection.clone(), kind, payload));
+            }
+        }
+    }
+
+    fn batch_end(&mut self) {
+        self.fresh_batch = true;
+        for (dispatcher, mut batch) in self.deliveries.drain(..) {
+            dispatcher.deliver(&mut batch);
+        }
+        deliver_replies(&self.runtime, &mut self.replies);
+        for connection in self.dirty.drain(..) {
+            connection.flush();
+        }
+        self.shared.inbound.set_urgent(self.switch.has_waiting());
+        let next = self.switch.next_deadline();
+        if next.is_some() && (self.armed.is_none() || next < self.armed) {
+            self.shared.inbound.attention.notify_one();
+        }
+    }
+
+    fn credit(&mut self, connection: &Arc<Connection>) {
+        let now = self.enter();
+        self.switch.writable(connection.id(), now, &mut self.outputs);
+        self.run_outputs(now);
+        self.batch_end();
+        self.runtime.mailboxes.tell_all(News::Credit(connection.id()));
+    }
+
+    fn admit(&mut self, connection: &Arc<Connection>, bytes: u64) -> Result<(), AdmitError> {
+        let settings = &self.shared.config.settings;
+        if bytes > settings.max_value_bytes {
+            return Err(AdmitError::TooLarge { bytes, max: settings.max_value_bytes });
+        }
+        let Some(link) = self.links.get_mut(&connection.id()) else { return Err(AdmitError::NoRoom { bytes }) };
+        // One peer gets at most half of it.
+        let fits = self.receiving + bytes <= settings.receive_bytes
+            && link.receiving + bytes <= settings.receive_bytes / 2;
+        if !fits {
+            return Err(AdmitError::NoRoom { bytes });
+        }
+        link.receiving += bytes;
+        self.receiving += bytes;
+        Ok(())
+    }
+
+    fn released(&mut self, connection: &Arc<Connection>, bytes: u64) {
+        self.receiving = self.receiving.saturating_sub(bytes);
+        if let Some(link) = self.links.get_mut(&connection.id()) {
+            link.receiving = link.receiving.saturating_sub(bytes);
+        }
+    }
+
+    fn closed(&mut self, connection: &Arc<Connection>, lost: Lost) {
+        let now = self.enter();
+        self.links.remove(&connection.id());
+        self.runtime.connections.remove(connection.id());
+        // Before anybody looks for another way: no snapshot may lead here any more.
+        if let Some(peer) = self.shared.snapshot.load().peer(connection.peer().node) {
+            peer.clear_connection(connection.id());
+        }
+        self.switch.connection_lost(connection.id(), lost.first_unsent, now, &mut self.outputs);
+        self.run_outputs(now);
+        self.batch_end();
+        self.runtime.mailboxes.tell_all(News::Lost(connection.id(), lost.first_unsent));
+        self.shared.command(Command::Closed(connection.clone(), lost.cause));
+    }
+}
+
+/// The reply that takes the place of one whose value was too large.
+pub(crate) fn refused_reply(head: &ReplyHead, why: AdmitError) -> (ReplyHead, Payload) {
+    let body = ErrorBody::new(ErrorCode::TooLarge, format!("the result did not fit: {why}"));
+    let value = encode_error(&body);
+    let executed = if head.ok { Executed::Yes } else { head.executed };
+    (ReplyHead::error(head.token, executed, value.len() as u64), value)
+}
