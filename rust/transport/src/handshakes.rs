@@ -24,6 +24,9 @@ const LINGER_TIMEOUT: Duration = Duration::from_millis(250);
 /// What is thrown away meanwhile at most.
 const LINGER_BYTES_MAX: usize = 64 * 1024;
 
+/// How an alert begins (RFC 8446, 5.1); too short to be taken for the header of a frame.
+const TLS_ALERT: [u8; 2] = [21, 3];
+
 /// Turns links into connections: TLS where it is configured, then the handshake of `mpreg_wire`, with the limits that
 /// keep strangers from costing anything. One per node; runs on the control runtime.
 #[derive(Debug)]
@@ -43,18 +46,34 @@ pub enum HandshakeFailure {
     /// One side refused the other; says which, why and what to do.
     #[error(transparent)]
     Refused(#[from] HandshakeError),
-    /// TLS failed, as for a certificate that does not hold.
+    /// TLS failed, on this side or by the peer's alert.
     #[error("TLS: {0}")]
     Tls(io::Error),
-    /// The peer's certificate has no name of the mesh.
+    /// The peer's certificate does not prove who it is.
     #[error("TLS: {0}")]
     Certificate(#[from] CertificateError),
+    /// The peer answered in TLS.
+    #[error("the peer speaks TLS and this side does not: configure tls_ca, tls_cert and tls_key here too")]
+    PeerSpeaksTls,
     /// The link broke or ended before anybody was proven.
     #[error("the link broke during the handshake: {0}")]
     Broken(io::Error),
     /// The peer took too long while newer ones came.
     #[error("displaced by a newer handshake: too many are half open")]
     Displaced,
+}
+
+impl HandshakeFailure {
+    /// What rustls ran into; our own reasons come back out of it.
+    fn of_tls(error: io::Error) -> Self {
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        if let Some(rustls::Error::InvalidCertificate(rustls::CertificateError::Other(other))) = inner
+            && let Some(error) = other.0.downcast_ref::<CertificateError>()
+        {
+            return Self::Certificate(error.clone());
+        }
+        Self::Tls(error)
+    }
 }
 
 impl From<Refusal> for HandshakeFailure {
@@ -113,7 +132,8 @@ impl Handshakes {
             }
         };
         let shaken = tokio::select! {
-            shaken = self.shake_in_time(link, side, local, policy, known) => shaken,
+            // Boxed: what a handshake holds would otherwise lie in every future around it.
+            shaken = Box::pin(self.shake_in_time(link, side, local, policy, known)) => shaken,
             () = displaced => Err(HandshakeFailure::Displaced),
         };
         if let Err(failure) = &shaken {
@@ -186,7 +206,7 @@ impl Handshakes {
             Side::Acceptor => tls.accepting(),
         };
         let session = session.map_err(|error| HandshakeFailure::Tls(io::Error::other(error)))?;
-        link.secure(session).await.map_err(HandshakeFailure::Tls)
+        link.secure(session).await.map_err(HandshakeFailure::of_tls)
     }
 
     async fn prove(
@@ -223,9 +243,10 @@ impl Handshakes {
                 &self.counters.handshakes_refused_by_peer
             }
             HandshakeFailure::Displaced => &self.counters.handshakes_displaced,
-            HandshakeFailure::Tls(_) | HandshakeFailure::Certificate(_) | HandshakeFailure::Broken(_) => {
-                &self.counters.handshakes_failed
-            }
+            HandshakeFailure::Tls(_)
+            | HandshakeFailure::Certificate(_)
+            | HandshakeFailure::PeerSpeaksTls
+            | HandshakeFailure::Broken(_) => &self.counters.handshakes_failed,
         };
         Counters::add(counter, 1);
     }
@@ -272,6 +293,7 @@ impl Frames {
                 return Ok(frame);
             }
             match self.link.try_read(&mut self.buffer) {
+                Ok(0) if self.buffer.starts_with(&TLS_ALERT) => return Err(HandshakeFailure::PeerSpeaksTls),
                 Ok(0) => return Err(HandshakeFailure::Broken(ErrorKind::UnexpectedEof.into())),
                 Ok(_) => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -285,7 +307,7 @@ impl Frames {
     /// With TLS 1.3 the side that dials learns only now that its certificate was refused.
     fn broken(&self, error: io::Error) -> HandshakeFailure {
         if self.link.is_tls() && error.kind() == ErrorKind::InvalidData {
-            HandshakeFailure::Tls(error)
+            HandshakeFailure::of_tls(error)
         } else {
             HandshakeFailure::Broken(error)
         }

@@ -271,6 +271,7 @@ impl Reader {
         if arrived > 0 || bytes == 0 {
             return Err(ProtocolError::ValueLength { stream, announced: bytes, arrived }.into());
         }
+        self.values.check_room()?;
         let max = self.connection.limits.max_value_bytes;
         let admitted = if bytes > max {
             Err(AdmitError::TooLarge { bytes, max })
@@ -278,11 +279,14 @@ impl Reader {
             handler.admit(&self.connection, bytes)
         };
         let why = match admitted {
-            Ok(()) => return Ok(self.values.announce(stream, Some(head), bytes)?),
+            Ok(()) => {
+                self.values.announce(stream, Some(head), bytes);
+                return Ok(());
+            }
             Err(why) => why,
         };
         Counters::add(&self.connection.counters.refused_values, 1);
-        self.values.announce(stream, None, bytes)?;
+        self.values.announce(stream, None, bytes);
         let refused = match head {
             ValueHead::Call(head) => Incoming::RefusedCall { stream, head, why },
             ValueHead::Reply(head) => {

@@ -55,18 +55,18 @@ impl Values {
         Self { open: HashMap::new(), max }
     }
 
-    /// Announces a value; without a head its bytes are skipped.
-    pub(crate) fn announce(
-        &mut self,
-        stream: StreamId,
-        head: Option<ValueHead>,
-        announced: u64,
-    ) -> Result<(), ProtocolError> {
-        if self.open.len() >= self.max as usize {
-            return Err(ProtocolError::TooManyValues { max: self.max });
+    /// An error if one more would be too many.
+    pub(crate) fn check_room(&self) -> Result<(), ProtocolError> {
+        if self.open.len() < self.max as usize {
+            Ok(())
+        } else {
+            Err(ProtocolError::TooManyValues { max: self.max })
         }
+    }
+
+    /// Announces a value; without a head its bytes are skipped.
+    pub(crate) fn announce(&mut self, stream: StreamId, head: Option<ValueHead>, announced: u64) {
         self.open.insert(stream, Value { head, announced, arrived: 0, bytes: Vec::new() });
-        Ok(())
     }
 
     /// True if a value is arriving on `stream`.
@@ -140,7 +140,7 @@ mod tests {
     fn announced(bytes: u64) -> Values {
         let mut values = Values::new(2);
         let head = ValueHead::Reply(ReplyHead::ok(1, bytes));
-        values.announce(STREAM, Some(head), bytes).unwrap();
+        values.announce(STREAM, Some(head), bytes);
         values
     }
 
@@ -175,7 +175,7 @@ mod tests {
     #[test]
     fn what_was_not_admitted_goes_by_without_being_kept() {
         let mut values = Values::new(2);
-        values.announce(STREAM, None, 3).unwrap();
+        values.announce(STREAM, None, 3);
         assert!(matches!(feed(&mut values, b"ab", false), Ok(Chunked::More)));
         assert!(values.open[&STREAM].bytes.is_empty());
         assert!(matches!(feed(&mut values, b"c", true), Ok(Chunked::Skipped)));
@@ -184,8 +184,9 @@ mod tests {
     #[test]
     fn there_are_only_so_many_at_once_and_all_are_given_back() {
         let mut values = announced(7);
-        values.announce(StreamId(5), None, 100).unwrap();
-        assert!(values.announce(StreamId(7), None, 1).is_err());
+        assert!(values.check_room().is_ok());
+        values.announce(StreamId(5), None, 100);
+        assert!(values.check_room().is_err());
         assert_eq!(values.cancel(StreamId(9)), None);
         assert_eq!(values.clear(), 7);
         assert!(!values.contains(STREAM));

@@ -116,7 +116,7 @@ async fn calls_from_many_threads_arrive_once_and_in_the_order_of_their_streams(o
                 for call in 0..CALLS {
                     let token = thread * CALLS + call;
                     // Some are written from the buffer, some as a segment of their own.
-                    let bytes = if call % 64 == 0 { 5000 } else { (token % 200) as usize };
+                    let bytes = if call % 64 == 0 { 5000 } else { usize::try_from(token % 200).unwrap() };
                     let payload = value(token, bytes);
                     loop {
                         match connection.send_call(&call_head(token, bytes), &payload) {
@@ -135,7 +135,7 @@ async fn calls_from_many_threads_arrive_once_and_in_the_order_of_their_streams(o
         })
         .collect();
     let mut arrived = Vec::new();
-    while arrived.len() < (THREADS * CALLS) as usize {
+    while (arrived.len() as u64) < THREADS * CALLS {
         let Incoming::Call { stream, head, value: got, .. } = pair.acceptor.events.frame().await else {
             panic!()
         };

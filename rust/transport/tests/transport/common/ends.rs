@@ -60,6 +60,7 @@ pub(crate) struct End {
     pub(crate) limits: Limits,
     pub(crate) handshakes: Handshakes,
     pub(crate) policy: Policy,
+    pub(crate) cluster: &'static str,
     key: u8,
 }
 
@@ -68,7 +69,7 @@ pub(crate) const CLUSTER: &str = "eu";
 impl End {
     pub(crate) fn new(name: &'static str, key: u8, role: Role, limits: Limits, tls: Option<Tls>) -> Self {
         let handshakes = Handshakes::new(limits.clone(), tls, Arc::new(Ed25519), Arc::<Counters>::default());
-        Self { name, role, limits, handshakes, policy: Policy::roles(Role::ALL), key }
+        Self { name, role, limits, handshakes, policy: Policy::roles(Role::ALL), cluster: CLUSTER, key }
     }
 
     pub(crate) fn node(name: &'static str, key: u8) -> Self {
@@ -79,7 +80,7 @@ impl End {
         let signer = Arc::new(Ed25519Signer::new([self.key; 32]));
         let name = NodeName::parse(self.name).unwrap();
         LocalHello {
-            cluster: Some(ClusterId::parse(CLUSTER).unwrap()),
+            cluster: Some(ClusterId::parse(self.cluster).unwrap()),
             limits: self.limits.for_peer(),
             ..LocalHello::new(signer, Incarnation(1), self.role, name, [self.key; 32])
         }

@@ -22,10 +22,8 @@ pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// `future`, or a failed test.
 pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(SOON, future).await {
-        Ok(value) => value,
-        Err(_) => panic!("{what} did not happen within {SOON:?}"),
-    }
+    let in_time = tokio::time::timeout(SOON, future).await;
+    in_time.unwrap_or_else(|_| panic!("{what} did not happen within {SOON:?}"))
 }
 
 /// A directory of its own that goes with the test; short, for socket paths.
@@ -80,7 +78,7 @@ pub(crate) fn reply_head(token: u64, value_bytes: usize) -> ReplyHead {
 
 /// `bytes` bytes that differ by place and `seed`, so that a byte lost or moved shows.
 pub(crate) fn value(seed: u64, bytes: usize) -> Payload {
-    let words = (0..bytes as u64 / 8 + 1).flat_map(|i| (i.wrapping_mul(0x9e37_79b9) ^ seed).to_le_bytes());
+    let words = (0..=bytes as u64 / 8).flat_map(|i| (i.wrapping_mul(0x9e37_79b9) ^ seed).to_le_bytes());
     Bytes::from(words.take(bytes).collect::<Vec<u8>>()).into()
 }
 
