@@ -47,12 +47,9 @@ impl Engine {
 
     fn entry_event(&mut self, told: Told, now: Time, out: &mut Vec<Output>) {
         match told {
-            Told::Put { owner, incarnation, value, version, .. } => {
-                // What was read when the owner was shown is told once.
-                if self.shown.get(&owner).is_none_or(|told| version > *told) {
-                    self.put(owner, incarnation, &value, now, out);
-                }
-            }
+            Told::Put { owner, version, .. } | Told::Removed { owner, version, .. }
+                if self.is_told(owner, version) => {}
+            Told::Put { owner, incarnation, value, .. } => self.put(owner, incarnation, &value, now, out),
             Told::Removed { owner, incarnation, key, .. } => {
                 if let EntryKey::Function { name, version } = key {
                     self.removed(owner, incarnation, &name, &version, out);
@@ -68,6 +65,11 @@ impl Engine {
                 Self::event(Event::Refused { from, owner, refusal }, out);
             }
         }
+    }
+
+    /// What was read when the owner was shown is told once, though its events may follow.
+    fn is_told(&self, owner: NodeId, version: u64) -> bool {
+        self.shown.get(&owner).is_some_and(|told| version <= *told)
     }
 
     /// All of the owner's entries count from now on; the index has what it held when it was hidden, or nothing.

@@ -1,0 +1,133 @@
+use mpreg_types::MemberState;
+
+use super::world::{World, millis};
+use crate::Event;
+
+fn held(world: &World, index: usize) -> Option<Option<String>> {
+    world.places[index].events.iter().find_map(|(_, event)| match event {
+        Event::InstanceHeld { address, id, .. } => {
+            assert_eq!(id, "db/main");
+            Some(address.clone())
+        }
+        _ => None,
+    })
+}
+
+fn claimed(world: &World, index: usize) -> bool {
+    world.happened(index, |event| matches!(event, Event::InstanceClaimed { id, .. } if id == "db/main"))
+}
+
+/// Nodes 1 and 2 want to be db/main.
+fn rivals(count: usize) -> World {
+    let mut world = World::new(count);
+    for index in [1, 2] {
+        world.places[index].name = "db";
+        world.places[index].instance = Some("main");
+    }
+    world
+}
+
+#[test]
+fn a_living_holder_keeps_its_place_and_the_newcomer_learns_where_it_is() {
+    for seed in [0, 1] {
+        let mut world = rivals(3);
+        world.start(0, &[]);
+        world.start(1, &[0]);
+        world.run(millis(200));
+        world.start(2, &[seed]);
+        world.run_until("held", millis(100), |world| held(world, 2).is_some());
+        assert_eq!(held(&world, 2), Some(Some("memory:1".to_owned())));
+        assert_eq!(world.joined(2), None);
+        world.run(millis(100));
+        assert!(claimed(&world, 1));
+        assert_eq!((held(&world, 1), world.state(0, 1)), (None, Some(MemberState::Alive)));
+    }
+}
+
+#[test]
+fn the_place_of_a_killed_holder_is_free_at_once() {
+    let mut world = rivals(3);
+    world.start(0, &[]);
+    world.start(1, &[0]);
+    world.run(millis(200));
+    world.kill(1);
+    world.start(2, &[0]);
+    let took = world.run_until("joined", millis(100), |world| world.joined(2) == Some(false));
+    assert!(took < world.config.membership.process_suspicion, "{took:?}");
+    assert_eq!((held(&world, 2), world.state(2, 1)), (None, Some(MemberState::Down)));
+}
+
+#[test]
+fn the_newcomer_may_listen_where_the_holder_was() {
+    let mut world = rivals(3);
+    world.start(0, &[]);
+    world.start(1, &[0]);
+    world.run(millis(200));
+    world.kill(1);
+    world.places[2].address = world.places[1].address.clone();
+    world.start(2, &[0]);
+    world.run_until("joined", millis(100), |world| world.joined(2) == Some(false));
+    world.run_until("down", millis(100), |world| world.state(0, 1) == Some(MemberState::Down));
+}
+
+#[test]
+fn a_silent_holder_is_left_to_membership() {
+    let mut world = rivals(4);
+    for index in [0, 1, 3] {
+        world.start(index, &[0]);
+    }
+    world.run(millis(200));
+    // Its machine lost its network a moment ago.
+    for other in [0, 2, 3] {
+        world.cut(1, other);
+    }
+    world.start(2, &[0]);
+    world.run(millis(100));
+    assert_eq!((world.joined(2), held(&world, 2)), (None, None), "nobody knows yet");
+    world.run_until("joined", world.config.holder_timeout, |world| world.joined(2) == Some(false));
+    assert_eq!(world.state(2, 1), Some(MemberState::Down));
+}
+
+#[test]
+fn a_holder_that_only_the_newcomer_cannot_reach_keeps_its_place() {
+    let mut world = rivals(5);
+    for index in [0, 1, 3, 4] {
+        world.start(index, &[0]);
+    }
+    world.run(millis(200));
+    world.cut(1, 2);
+    world.start(2, &[0]);
+    world.run_until("held", world.config.holder_timeout + millis(50), |world| held(world, 2).is_some());
+    assert_eq!(world.joined(2), None);
+    assert_eq!(world.state(0, 1), Some(MemberState::Alive));
+}
+
+#[test]
+fn of_two_that_meet_after_a_partition_the_older_one_stays() {
+    let mut world = rivals(4);
+    let sides = [(0, 2), (0, 3), (1, 2), (1, 3)];
+    sides.iter().for_each(|(a, b)| world.cut(*a, *b));
+    world.start(0, &[]);
+    world.start(1, &[0]);
+    world.run(millis(50));
+    world.start(3, &[0]);
+    world.start(2, &[3]);
+    world.run(millis(1_000));
+    assert!(world.joined(1).is_some() && world.joined(2).is_some());
+    world.heal();
+    world.run_until("held", millis(1_000), |world| held(world, 2).is_some());
+    assert_eq!(held(&world, 1), None);
+    assert!(claimed(&world, 1));
+}
+
+#[test]
+fn other_instances_and_generated_ones_do_not_clash() {
+    let mut world = rivals(4);
+    world.places[2].instance = Some("second");
+    world.places[3].name = "db";
+    for index in 0..4 {
+        world.start(index, &[0]);
+    }
+    world.run_until("all agree", millis(200), World::agrees);
+    assert!((0..4).all(|index| held(&world, index).is_none() && world.joined(index).is_some()));
+}

@@ -1,0 +1,11 @@
+//! Whole engines, with the real membership and catalog, in virtual time.
+
+mod churn;
+mod goodbye;
+mod instances;
+mod joining;
+mod looking;
+mod losses;
+mod offering;
+mod watching;
+mod world;
