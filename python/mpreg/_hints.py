@@ -53,7 +53,7 @@ _CARRIERS: Final = frozenset(
         abc.Awaitable,
     }
 )
-_WRAPPERS: Final = frozenset({"ClassVar", "Final", "Required", "NotRequired", "ReadOnly", "Unpack"})
+_WRAPPERS: Final = frozenset({"ClassVar", "Final", "Required", "NotRequired", "ReadOnly"})
 
 
 class MismatchError(Exception):

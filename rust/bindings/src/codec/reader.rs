@@ -8,7 +8,6 @@ use super::format::{ALIGNMENT, OUT_OF_BAND_BYTES};
 use bytes::{Buf, Bytes, BytesMut};
 use mpreg_types::Payload;
 use std::borrow::Cow;
-use std::collections::VecDeque;
 
 /// A stretch of the value, and what may be done with its memory.
 enum Segment<'a> {
@@ -33,7 +32,7 @@ impl Segment<'_> {
 pub(super) struct Reader<'a> {
     current: Segment<'a>,
     position: usize,
-    rest: VecDeque<Segment<'a>>,
+    rest: std::vec::IntoIter<Bytes>,
     left: usize,
     owed: usize,
 }
@@ -44,7 +43,7 @@ impl<'a> Reader<'a> {
         Self {
             current: Segment::Borrowed(bytes),
             position: 0,
-            rest: VecDeque::new(),
+            rest: Vec::new().into_iter(),
             left: bytes.len(),
             owed: 0,
         }
@@ -53,9 +52,7 @@ impl<'a> Reader<'a> {
     /// Reads a value whose memory may go on living in the objects made from it.
     pub(super) fn new(payload: Payload) -> Self {
         let left = payload.len();
-        let mut rest: VecDeque<_> = std::iter::once(payload.head).chain(payload.tail).map(claim).collect();
-        let current = rest.pop_front().unwrap_or(Segment::Borrowed(&[]));
-        Self { current, position: 0, rest, left, owed: 0 }
+        Self { current: claim(payload.head), position: 0, rest: payload.tail.into_iter(), left, owed: 0 }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -197,8 +194,8 @@ impl<'a> Reader<'a> {
     #[cold]
     fn advance(&mut self) -> bool {
         while self.position == self.current.bytes().len() {
-            let Some(next) = self.rest.pop_front() else { return false };
-            self.current = next;
+            let Some(next) = self.rest.next() else { return false };
+            self.current = claim(next);
             self.position = 0;
         }
         true

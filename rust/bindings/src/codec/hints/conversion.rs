@@ -40,6 +40,9 @@ impl<'a, 'py> Conversion<'a, 'py> {
             Shape::Float if value.is_exact_instance_of::<PyFloat>() => return Ok(None),
             Shape::Int if value.is_exact_instance_of::<PyInt>() => return Ok(None),
             Shape::Str if value.is_exact_instance_of::<PyString>() => return Ok(None),
+            Shape::Float if !self.strict && value.is_exact_instance_of::<PyInt>() => {
+                return self.float(value);
+            }
             _ => {}
         }
         if self.depth >= DEPTH {
@@ -115,8 +118,7 @@ impl<'a, 'py> Conversion<'a, 'py> {
             return Err(mismatch(node, value));
         }
         if matches!(node.shape, Shape::Float) && value.is_instance_of::<PyInt>() {
-            let float: f64 = value.extract().map_err(|error| self.failed(error))?;
-            return Ok(Some(PyFloat::new(self.py, float).into_any()));
+            return self.float(value);
         }
         if !self.is_numpy_scalar(value).map_err(|error| self.failed(error))? {
             return Err(mismatch(node, value));
@@ -128,6 +130,12 @@ impl<'a, 'py> Conversion<'a, 'py> {
         }
         let converted = self.shape(node, &item).map_err(|_| mismatch(node, value))?;
         Ok(Some(converted.unwrap_or(item)))
+    }
+
+    /// Of an int.
+    fn float(&self, value: &Bound<'py, PyAny>) -> Converted<'py> {
+        let float: f64 = value.extract().map_err(|error| self.failed(error))?;
+        Ok(Some(PyFloat::new(self.py, float).into_any()))
     }
 
     fn list(&mut self, node: &'a Node, item: usize, value: &Bound<'py, PyAny>) -> Converted<'py> {
