@@ -10,7 +10,7 @@
 //! ([`TableConfig`], [`SwitchConfig`], [`WorkloadConfig`], [`RetryConfig`]).
 //!
 //! Both machines are pure: time comes in, chance comes from a seed, what they do goes through [`Outbound`] or comes out
-//! as [`Output`]. In steady state neither allocates per call.
+//! as [`Output`]. In steady state neither allocates per call, but for the client's name that a relayed call carries.
 
 mod admission;
 mod attempt;

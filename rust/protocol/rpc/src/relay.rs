@@ -54,6 +54,9 @@ impl Switch {
                 }
                 self.not_taken(index, relay, then, why, step);
                 match self.no_credit.get_mut(&to) {
+                    Some(line) if full && line.line.is_empty() => {
+                        self.no_credit.remove(&to);
+                    }
                     Some(line) if full => line.trying = false,
                     _ => self.try_next(to, step),
                 }
@@ -146,7 +149,7 @@ impl Switch {
         let to = relay.to;
         if !self.no_credit.is_empty() && self.no_credit.contains_key(&to) {
             // Who came earlier goes earlier.
-            return self.park(index, relay, false, step);
+            return self.park(index, relay, step);
         }
         self.emit_forward(index, relay, step);
     }
@@ -199,7 +202,7 @@ impl Switch {
                 self.end(index, Executed::No, &body, node, step);
             }
             (Then::Relay, SendFailure::NoCredit | SendFailure::TooManyPending) => {
-                self.park(index, relay, true, step);
+                self.park(index, relay, step);
             }
             (Then::Relay, SendFailure::Closed) => {
                 relay.peer.circuit().failed(step.now);
@@ -213,15 +216,15 @@ impl Switch {
         }
     }
 
-    /// Into the line for credit: at its end, or where it came from.
-    fn park(&mut self, index: Index, relay: Relay, first: bool, step: &mut Step<'_>) {
+    /// Into the line for credit: at its end, or at its front if that is where it came from.
+    fn park(&mut self, index: Index, relay: Relay, step: &mut Step<'_>) {
         if !self.reserve_wait(index) {
             return self.refuse(index, overloaded_body(), step);
         }
         let Some(call) = self.calls.get_mut(index) else { return };
         self.wheel.arm(index.slot, call.deadline);
         let line = self.no_credit.entry(relay.to).or_default();
-        if first {
+        if std::mem::take(&mut line.trying) {
             line.line.push_front(index.slot, &mut self.links);
         } else {
             line.line.push_back(index.slot, &mut self.links);

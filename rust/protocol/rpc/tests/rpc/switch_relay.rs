@@ -367,3 +367,53 @@ fn an_unknown_connection_is_nobody() {
     assert_eq!(station.switch.counters().strays, 2);
     station.assert_empty();
 }
+
+#[test]
+fn calls_that_find_no_credit_together_keep_their_order() {
+    let mut station = station();
+    for stream in [1, 3, 5] {
+        station.call(CLIENT, stream, &target("later"));
+    }
+    station.credit.insert(MEMBER, 0);
+    station.cluster.offers(node(2), &offer("later"));
+    station.publish();
+    station.writable(MEMBER, 1);
+    station.writable(MEMBER, 9);
+    for index in 0..3 {
+        station.relayed_reply(index, ok);
+    }
+    assert_eq!(station.replies::<3>().map(|(_, stream, ..)| stream.0), [1, 3, 5]);
+    station.assert_empty();
+}
+
+#[test]
+fn an_error_after_a_reported_start_was_executed() {
+    let mut station = station();
+    station.call(CLIENT, 5, &target("f"));
+    let (token, now) = (station.forwarded[0].head.token, station.now);
+    station.act(|switch, out| switch.started(MEMBER, &[token], now, out));
+    station.relayed_reply(0, error(ErrorCode::CancelledByPeer, Executed::Unknown));
+    assert_eq!(station.error().2, Executed::Yes);
+}
+
+#[test]
+fn ended_calls_leave_nothing_behind() {
+    let mut station = station();
+    let slots = station.slots(None);
+    station.cluster.own(&offer("here"), &slots);
+    station.publish();
+    let mut held = Vec::new();
+    for number in 0..4_000 {
+        station.call(CLIENT, 4 * number + 1, &target("f"));
+        station.call(CLIENT, 4 * number + 3, &direct(node(1), "here"));
+        station.relayed_reply(0, ok);
+        station.finish();
+        station.forwarded.clear();
+        station.replies.clear();
+        if number % 1_000 == 999 {
+            held.push(format!("{:?}", station.switch).len());
+        }
+    }
+    // What a sweep has not taken yet differs a little from moment to moment.
+    assert!(held[3] < held[0] * 3 / 2, "{held:?}");
+}
