@@ -98,6 +98,11 @@ struct Driver {
 impl Driver {
     async fn open(start: Start, end: End) -> Result<Self, (NodeError, End)> {
         match Self::prepare(start).await {
+            // Without seeds it is alone, and so started, before there was anybody to tell.
+            Ok(driver) if driver.shared.phase() == Phase::Running => {
+                end(Ok(nil()));
+                Ok(driver)
+            }
             Ok(mut driver) => {
                 driver.started = Some(end);
                 Ok(driver)
