@@ -221,6 +221,7 @@ impl Bridge {
         }
         let more = !state.backlog.is_empty();
         drop(state);
+        crate::log::deliver(py);
         self.handle(py, items);
         let mut state = self.state.lock();
         state.draining = false;

@@ -18,6 +18,7 @@ mod hooks;
 mod invocation;
 mod jobs;
 mod lifecycle;
+mod log;
 mod loop_callbacks;
 mod loops;
 mod names;
@@ -44,6 +45,7 @@ fn _mpreg(module: &Bound<'_, PyModule>) -> PyResult<()> {
     names::add_to(module)?;
     targets::add_to(module)?;
     module.add_function(wrap_pyfunction!(hooks::set_hooks, module)?)?;
+    module.add_function(wrap_pyfunction!(log::log_to, module)?)?;
     module.add("ambient", context::ambient(module.py())?)?;
     module.add_class::<call::Call>()?;
     module.add_class::<context::CallContext>()?;

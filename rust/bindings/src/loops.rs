@@ -72,6 +72,18 @@ pub(crate) fn refuse_on_serving_loop(py: Python<'_>) -> PyResult<()> {
     Ok(())
 }
 
+/// True if some loop may drain.
+pub(crate) fn any_alive() -> bool {
+    !ALL.lock().is_empty()
+}
+
+/// Has some loop drain soon.
+pub(crate) fn wake_any() {
+    if let Some(bridge) = ALL.lock().last() {
+        bridge.mailbox.wake();
+    }
+}
+
 /// Ends every bridge: the process ends.
 pub(crate) fn close_all(py: Python<'_>) {
     LAST.set(None);

@@ -151,6 +151,11 @@ impl Mailbox {
         true
     }
 
+    /// Has the owner drain, though nothing arrived for it.
+    pub fn wake(&self) {
+        self.push_all(std::iter::empty());
+    }
+
     /// Swaps what has arrived into `items`, which must be empty; the next push wakes again.
     pub fn take(&self, items: &mut Vec<Item>) {
         let mut queue = self.queue.lock();

@@ -1,12 +1,18 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// SHA-256 over a function's parameter names, kinds, presence of defaults, annotations and return, as written.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ContractHash(#[serde(with = "serde_bytes")] [u8; 32]);
 
 impl ContractHash {
+    /// Of a contract as written.
+    pub fn of(contract: &str) -> Self {
+        Self(Sha256::digest(contract.as_bytes()).into())
+    }
+
     /// From its 32 bytes.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
