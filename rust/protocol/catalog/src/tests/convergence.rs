@@ -156,3 +156,30 @@ fn the_same_seed_gives_the_same_run() {
     };
     assert_eq!(run(), run());
 }
+
+#[test]
+fn a_new_connection_costs_one_root_when_both_ends_hold_the_same() {
+    let mut mesh = full_mesh(10, 2);
+    mesh.disconnect(3, 4);
+    mesh.connect(3, 4);
+    mesh.run_for(Duration::from_millis(10));
+    assert_eq!(mesh.traffic.total().0, 1, "{:?}", mesh.traffic);
+}
+
+#[test]
+fn what_a_joining_node_asked_for_is_not_sent_on_to_those_who_have_it() {
+    let mut mesh = Mesh::new(20, 9, Config::lan());
+    for node in 0..20 {
+        mesh.put(node, function(&format!("n{node}.f"), "x"));
+    }
+    mesh.connect_view(6);
+    mesh.run_until_converged(10 * SECOND);
+    mesh.run_for(2 * SECOND);
+    let node = mesh.add();
+    mesh.traffic = Traffic::default();
+    mesh.connect_view(6);
+    mesh.run_until_converged(SECOND);
+    mesh.run_for(2 * SECOND);
+    mesh.check();
+    assert_eq!(mesh.sites[node].catalog.counters().batches_forwarded, 0);
+}

@@ -251,6 +251,8 @@ fn a_request_is_answered_with_what_the_asker_lacks_and_no_more() {
     assert_eq!(bench.served(want(held(7, 2), 0, 0)), all[..2], "it lacks the snapshot");
     assert_eq!(bench.served(want(held(5, 5), 0, 0)), all[2..]);
     assert_eq!(bench.served(want(held(7, 5), 0, 0)), []);
+    bench.member(OWNER, 100, MemberState::Down);
+    assert_eq!(bench.served(want(nothing(100), 0, 0)), [], "what is hidden is not passed on");
 }
 
 #[test]
@@ -355,6 +357,7 @@ fn an_earlier_start_is_refused_and_a_later_one_drops_it() {
     let out = bench.take(batch_of(OWNER, 1, 101, 1, &[(1, "new", Some("1"))]));
     assert!(matches!(out[0], Output::Event(Event::OwnerDropped { incarnation: Incarnation(100), .. })));
     assert_eq!(bench.names(), ["new=1"]);
+    assert_eq!(bench.member(OWNER, 100, MemberState::Suspect), [], "news of the former start");
     let stale = batch(2, 2, &[(2, "a", Some("2"))]);
     assert_eq!(bench.refusal(stale), Some(Refusal::StaleIncarnation { newest: Incarnation(101) }));
 }
