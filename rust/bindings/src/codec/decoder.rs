@@ -10,7 +10,7 @@ use super::integer;
 use super::key_cache::{KEY_BYTES, KeyCache};
 use super::reader::Reader;
 use super::scratch::Scratch;
-use super::text::new_text;
+use super::text::{new_bytes, new_text};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyFrozenSet, PySet};
 
@@ -98,10 +98,10 @@ impl<'a, 'py> Decoder<'a, 'py> {
     fn bytes(&mut self, count: usize) -> Coded<Bound<'py, PyAny>> {
         let py = self.py;
         self.reader.check(count)?;
-        if count <= OUT_OF_BAND_BYTES {
-            return Ok(PyBytes::new(py, &self.reader.slice(count)?).into_any());
+        if count <= OUT_OF_BAND_BYTES || self.reader.is_in_place(count) {
+            return Ok(new_bytes(py, &self.reader.slice(count)?)?.into_any());
         }
-        // Copied once, straight into the object.
+        // Copied once, piece by piece, straight into the object.
         let mut result = Ok(());
         let bytes = PyBytes::new_with(py, count, |place| {
             result = self.reader.copy_to(place);

@@ -9,12 +9,19 @@ use bytes::{Buf, Bytes, BytesMut};
 use mpreg_types::Payload;
 use std::borrow::Cow;
 
+/// An array keeps all of the segment alive that it was cut from: one that is less than this part of it is copied.
+const PINNED_SHARE: usize = 4;
+
 /// A stretch of the value, and what may be done with its memory.
 enum Segment<'a> {
     Borrowed(&'a [u8]),
     Shared(Bytes),
     /// Nobody else has it: parts of it can be given away as writable memory.
-    Owned(BytesMut),
+    Owned {
+        bytes: BytesMut,
+        /// Its length when it came.
+        whole: usize,
+    },
 }
 
 impl Segment<'_> {
@@ -23,7 +30,7 @@ impl Segment<'_> {
         match self {
             Self::Borrowed(bytes) => bytes,
             Self::Shared(bytes) => bytes,
-            Self::Owned(bytes) => bytes,
+            Self::Owned { bytes, .. } => bytes,
         }
     }
 }
@@ -128,6 +135,11 @@ impl<'a> Reader<'a> {
         Ok(Cow::Owned(bytes))
     }
 
+    /// The next `count` bytes lie in one segment.
+    pub(super) fn is_in_place(&self, count: usize) -> bool {
+        count <= self.current.bytes().len() - self.position
+    }
+
     /// Fills `place` with the next bytes.
     pub(super) fn copy_to(&mut self, place: &mut [u8]) -> Coded<()> {
         self.gather(place.len(), |part, at| {
@@ -158,11 +170,11 @@ impl<'a> Reader<'a> {
         let bytes = self.current.bytes().get(self.position..self.position + count)?;
         let is_aligned = bytes.as_ptr().align_offset(alignment.clamp(1, ALIGNMENT).next_power_of_two()) == 0;
         match &mut self.current {
-            Segment::Owned(owned) if is_aligned => {
-                owned.advance(self.position);
+            Segment::Owned { bytes, whole } if is_aligned && count >= *whole / PINNED_SHARE => {
+                bytes.advance(self.position);
                 self.position = 0;
                 self.left -= count;
-                Some(owned.split_to(count))
+                Some(bytes.split_to(count))
             }
             _ => None,
         }
@@ -208,7 +220,7 @@ fn claim<'a>(bytes: Bytes) -> Segment<'a> {
         return Segment::Shared(bytes);
     }
     match bytes.try_into_mut() {
-        Ok(owned) => Segment::Owned(owned),
+        Ok(bytes) => Segment::Owned { whole: bytes.len(), bytes },
         Err(shared) => Segment::Shared(shared),
     }
 }

@@ -1,12 +1,9 @@
-//! Makes `str` objects. Unsafe: short ASCII texts are written straight into a fresh string object.
-#![expect(
-    unsafe_code,
-    reason = "the C API makes strings from bytes; pyo3's own functions panic when memory runs out"
-)]
+//! Makes `str` and `bytes` objects. Unsafe: ASCII texts are written straight into a fresh string object.
+#![expect(unsafe_code, reason = "pyo3's own makers of strings and bytes panic when memory runs out")]
 
 use super::failure::{Coded, Failure, Kind};
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyBytes, PyString};
 use pyo3::{ffi, types::PyAny};
 
 /// Checks UTF-8.
@@ -45,6 +42,21 @@ fn new_ascii<'py>(py: Python<'py>, bytes: &[u8]) -> Coded<Bound<'py, PyString>> 
         Bound::<PyAny>::from_owned_ptr_or_err(py, object)
     };
     finish(py, object)
+}
+
+/// Copies once.
+#[inline]
+pub(super) fn new_bytes<'py>(py: Python<'py>, bytes: &[u8]) -> Coded<Bound<'py, PyBytes>> {
+    // SAFETY: attached; pointer and length are those of a slice that outlives the call.
+    let object = unsafe {
+        let object = ffi::PyBytes_FromStringAndSize(bytes.as_ptr().cast(), bytes.len().cast_signed());
+        Bound::<PyAny>::from_owned_ptr_or_err(py, object)
+    };
+    match object {
+        // SAFETY: the maker returns `bytes` or fails.
+        Ok(object) => Ok(unsafe { object.cast_into_unchecked() }),
+        Err(error) => Err(Failure::python(py, Kind::Decode, error)),
+    }
 }
 
 #[inline]
