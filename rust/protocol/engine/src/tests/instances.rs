@@ -3,11 +3,12 @@ use mpreg_types::MemberState;
 use super::world::{World, millis};
 use crate::Event;
 
-fn held(world: &World, index: usize) -> Option<Option<String>> {
+/// Where the node that holds the place of `index` listens.
+fn held(world: &World, index: usize) -> Option<String> {
     world.places[index].events.iter().find_map(|(_, event)| match event {
         Event::InstanceHeld { address, id, .. } => {
             assert_eq!(id, "db/main");
-            Some(address.clone())
+            address.clone()
         }
         _ => None,
     })
@@ -36,7 +37,7 @@ fn a_living_holder_keeps_its_place_and_the_newcomer_learns_where_it_is() {
         world.run(millis(200));
         world.start(2, &[seed]);
         world.run_until("held", millis(100), |world| held(world, 2).is_some());
-        assert_eq!(held(&world, 2), Some(Some("memory:1".to_owned())));
+        assert_eq!(held(&world, 2), Some("memory:1".to_owned()));
         assert_eq!(world.joined(2), None);
         world.run(millis(100));
         assert!(claimed(&world, 1));
@@ -106,7 +107,9 @@ fn a_holder_that_only_the_newcomer_cannot_reach_keeps_its_place() {
 fn of_two_that_meet_after_a_partition_the_older_one_stays() {
     let mut world = rivals(4);
     let sides = [(0, 2), (0, 3), (1, 2), (1, 3)];
-    sides.iter().for_each(|(a, b)| world.cut(*a, *b));
+    for (a, b) in sides {
+        world.cut(a, b);
+    }
     world.start(0, &[]);
     world.start(1, &[0]);
     world.run(millis(50));

@@ -40,7 +40,7 @@ fn a_restarted_node_takes_the_place_of_its_former_start() {
     world.register(1, entry("f")).unwrap();
     world.register(1, entry("new")).unwrap();
     world.start(1, &[0]);
-    world.run_until("back", millis(300), |world| world.agrees());
+    world.run_until("back", millis(300), World::agrees);
     world.run(millis(10));
     for index in [0, 2] {
         let choice = world.choice(index, &asking("f")).unwrap();
@@ -77,7 +77,7 @@ fn after_a_partition_both_sides_have_everything_again() {
     world.register(2, entry("during")).unwrap();
     world.run(millis(1_000));
     world.heal();
-    world.run_until("healed", millis(800), |world| world.agrees());
+    world.run_until("healed", millis(800), World::agrees);
     world.run(millis(20));
     for index in 0..4 {
         for name in ["f0", "f1", "f2", "f3", "during"] {

@@ -30,6 +30,31 @@ fn every_change_is_told_once_with_a_rising_token() {
     }
 }
 
+/// Found by `churn`: the whole log came before membership knew its owner, and an old removal in it undid a later offer.
+#[test]
+fn a_function_that_was_removed_and_offered_again_before_anybody_looked_is_there() {
+    let mut world = World::new(4);
+    for index in 0..4 {
+        world.start(index, &[0, 1, 2, 3]);
+    }
+    for offered in [true, false, true] {
+        if offered {
+            world.register(3, entry("f")).unwrap();
+        } else {
+            world.give(3, Input::Remove { name: "f".parse().unwrap(), version: entry("f").version }).unwrap();
+        }
+        world.run(millis(1));
+    }
+    world.run_until("all agree", millis(500), World::agrees);
+    world.run(millis(10));
+    for index in 0..4 {
+        assert!(world.can_call(index, "f"));
+        let added = world.changes(index).iter().filter(|(kind, _)| *kind == ChangeKind::Added).count();
+        let removed = world.changes(index).iter().filter(|(kind, _)| *kind == ChangeKind::Removed).count();
+        assert_eq!(added, removed + 1);
+    }
+}
+
 #[test]
 fn a_watch_is_resumed_from_its_token() {
     let mut world = World::converged(2);

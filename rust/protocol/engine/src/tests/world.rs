@@ -61,7 +61,7 @@ enum Item {
     /// Something for one process.
     Input { to: usize, start: u64, input: Input },
     /// A message at the end of a connection.
-    Frame { to: usize, connection: ConnectionId, message: Message },
+    Frame { to: usize, connection: ConnectionId, from: (usize, ConnectionId), message: Message },
     /// A dial reaches the other side.
     Arrive { from: usize, start: u64, dial: DialId, expect: Option<NodeId>, addresses: Addresses },
     /// The other side ended a connection.
@@ -354,10 +354,11 @@ impl World {
     /// Over the connection that the peer's state names, as the driver does.
     fn send(&mut self, from: usize, to: NodeId, message: &Message) {
         let used = self.engine(from).peer(to).and_then(|peer| peer.connection());
-        let end = used.and_then(|connection| self.places[from].connections.get(&connection));
-        let Some(End { peer, far }) = end.copied() else { return };
+        let Some(near) = used else { return };
+        let Some(End { peer, far }) = self.places[from].connections.get(&near).copied() else { return };
         if !self.cut.contains(&(from, peer)) {
-            self.add(DELAY, Item::Frame { to: peer, connection: far, message: message.clone() });
+            let (from, message) = ((from, near), message.clone());
+            self.add(DELAY, Item::Frame { to: peer, connection: far, from, message });
         }
     }
 
@@ -371,7 +372,9 @@ impl World {
 
     fn end_all(&mut self, index: usize, loss: Loss) {
         let all: Vec<ConnectionId> = self.places[index].connections.keys().copied().collect();
-        all.into_iter().for_each(|connection| self.close(index, connection, loss));
+        for connection in all {
+            self.close(index, connection, loss);
+        }
     }
 
     fn add(&mut self, after: Duration, item: Item) {
@@ -386,7 +389,7 @@ impl World {
                     self.give(to, input).unwrap();
                 }
             }
-            Item::Frame { to, connection, message } => self.frame(to, connection, message),
+            Item::Frame { to, connection, from, message } => self.frame(to, connection, from, message),
             Item::Arrive { from, start, dial, expect, addresses } => {
                 if self.places[from].start == start && self.places[from].engine.is_some() {
                     self.arrive(from, dial, expect, &addresses);
@@ -401,8 +404,14 @@ impl World {
         }
     }
 
-    fn frame(&mut self, to: usize, connection: ConnectionId, message: Message) {
-        let Some(End { peer, .. }) = self.places[to].connections.get(&connection).copied() else { return };
+    fn frame(&mut self, to: usize, connection: ConnectionId, from: (usize, ConnectionId), message: Message) {
+        let Some(End { peer, .. }) = self.places[to].connections.get(&connection).copied() else {
+            // The kernel resets a connection that it does not know.
+            if !self.cut.contains(&(to, from.0)) {
+                self.add(DELAY, Item::Ended { at: from.0, connection: from.1, loss: Loss::Abrupt });
+            }
+            return;
+        };
         let from = self.places[peer].id;
         let input = match message {
             Message::Membership(MembershipMessage::Leave(signed)) => {
