@@ -15,7 +15,9 @@ def in_new_process(code: str) -> list[str]:
 
 def test_importing_loads_nothing_heavy() -> None:
     heavy = ["asyncio", "click", "dataclasses", "inspect", "logging", "msgspec", "numpy", "pydantic", "rich"]
-    code = f"import sys; old = set(sys.modules); import mpreg; print(*[m for m in {heavy} if m in set(sys.modules) - old])"
+    code = (
+        f"import sys; old = set(sys.modules); import mpreg; print(*[m for m in {heavy} if m in set(sys.modules) - old])"
+    )
     assert in_new_process(code) == []
 
 

@@ -8,12 +8,13 @@ Module initialisation registers `Call` with `collections.abc.Coroutine`, and `at
 handlers; it starts no thread and imports neither asyncio nor anything outside the standard library.
 """
 
+import sys
 from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
 from contextvars import ContextVar
 from types import GenericAlias
 from typing import Any, Final, Literal, Protocol, Self, TypeAlias, TypeVar, final
 
-from typing_extensions import Buffer
+from typing_extensions import Buffer, disjoint_base
 
 _T_co = TypeVar("_T_co", covariant=True)
 
@@ -77,7 +78,8 @@ class Converter:
 class Memory:
     """Bytes that Rust received, as a buffer; kept alive by the memoryviews and arrays over it."""
 
-    def __buffer__(self, flags: int, /) -> memoryview: ...
+    if sys.version_info >= (3, 12):
+        def __buffer__(self, flags: int, /) -> memoryview: ...
 
 def encode(value: Any, /, *, limit: int = ...) -> bytes:
     """The encoded form of a value, in one piece; for tests."""
@@ -143,11 +145,12 @@ class Call(Coroutine[Any, Any, _T_co]):
     def node(self) -> str | None:
         """Who answered, as users see it; None before, and where nobody did."""
     def __await__(self) -> Generator[Any, Any, _T_co]: ...
-    def send(self, value: Any, /) -> Any: ...
-    def throw(self, typ: Any, val: Any = None, tb: Any = None, /) -> Any: ...
+    def send(self, _value: Any) -> Any: ...
+    def throw(self, typ: Any, val: Any = None, tb: Any = None) -> Any: ...
     def close(self) -> None: ...
-    def __class_getitem__(cls, item: Any, /) -> GenericAlias: ...
+    def __class_getitem__(cls, item: Any) -> GenericAlias: ...
 
+@disjoint_base
 class _Endpoint:
     """Base of the two below; subclassed by Python. `__new__` takes and ignores any arguments.
 
@@ -155,9 +158,9 @@ class _Endpoint:
     """
 
     def __new__(cls, /, *args: Any, **kwargs: Any) -> Self: ...
-    def _attach(self, core: NodeCore | ClientCore, timeout: float, /) -> None:
+    def _attach(self, core: NodeCore | ClientCore, timeout: float) -> None:
         """Calls go through `core` from now on, also those of handles made earlier; `timeout` is their default deadline."""
-    def _detach(self, why: str, /) -> None:
+    def _detach(self, why: str) -> None:
         """Calls raise `ConnectionLostError(why)` at once, `executed="no"`. So it begins, with an empty reason."""
     def _prepare(self, target: Any, /) -> RemoteCore:
         """Written in Python: the handle with default options for a name or function object.
@@ -165,7 +168,7 @@ class _Endpoint:
         `call` caches what it returns in a dict keyed by the target (strings by value, functions by identity, bound
         methods by function and object: just their own hash), at most 10,000 per caller; then it starts anew.
         """
-    def _request(self, verb: str, body: Mapping[str, Any], timeout: float, /) -> Call[Any]:
+    def _request(self, verb: str, body: Mapping[str, Any], timeout: float) -> Call[Any]:
         """Looks: a node answers from memory, a client asks its entry node. Plain values in and out.
 
         Nodes and clusters are given as users see them; what does not apply is absent. A *selection* is `name` or `id`,
@@ -185,7 +188,7 @@ class _Endpoint:
                   "removed", "conflict".
         ping      {} -> {"node", "version"}
         """
-    def _request_blocking(self, verb: str, body: Mapping[str, Any], timeout: float, /) -> Any:
+    def _request_blocking(self, verb: str, body: Mapping[str, Any], timeout: float) -> Any:
         """The same for a thread: releases the GIL, looks for signals every 100 ms, cancels on KeyboardInterrupt."""
 
 class CallerCore(_Endpoint):
@@ -200,6 +203,7 @@ class BlockingCore(_Endpoint):
     def call(self, target: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Hot. Blocks as `_request_blocking` does. On a thread whose running loop runs handlers: `ConfigError`."""
 
+@disjoint_base
 class RemoteCore:
     """A function and how to call it, prepared once; immutable, for all threads. Subclassed by Python."""
 
@@ -211,7 +215,7 @@ class RemoteCore:
         name: str | None = None,  # either this
         id: str | None = None,  # or this
         version: str = "*",
-        resources: Iterable[str] = (),
+        resources: Iterable[str] | None = None,
         cluster: str | None = None,  # None: own first; "*": any
         contract: str | None = None,  # as in `Registration.contract`
         timeout: float | None = None,  # None: as `_attach` said
@@ -221,7 +225,7 @@ class RemoteCore:
         sticky: str | None = None,
         metadata: Mapping[str, Any] | None = None,
         convert: Converter | None = None,  # of the result: what `_hints.compile` returned
-        raises: tuple[type[BaseException], ...] = (),
+        raises: tuple[type[BaseException], ...] | None = None,
     ) -> Self:
         """Names, version and resources are parsed here: `ConfigError` before any I/O."""
     def call(self, /, *args: Any, **kwargs: Any) -> Call[Any]: ...
@@ -293,18 +297,19 @@ class _Registration(Protocol):
     @property
     def raises(self) -> tuple[type[BaseException], ...]: ...
 
+@final
 class NodeCore:
     """One start of a node. Handlers run on the loop that called `start`."""
 
-    def __new__(cls, settings: Mapping[str, Any], /) -> Self:
+    def __new__(cls, settings: Mapping[str, Any]) -> Self:
         """`mpreg._config.node_settings`: every field is there, defaults filled in. Parses addresses; no I/O, no thread."""
-    def register(self, registration: _Registration, /) -> None:
+    def register(self, registration: _Registration) -> None:
         """Any thread, before or after `start`; callable from this node when it returns."""
-    def remove(self, name: str, version: str, /) -> None:
+    def remove(self, name: str, version: str) -> None:
         """Running calls finish."""
     def start(self) -> Call[None]:
         """Binds, announces, joins: returns when joined, or alone after at most 3 s. `ConfigError` for a port in use."""
-    def stop(self, reason: str, /) -> Call[None]:
+    def stop(self, reason: str) -> Call[None]:
         """Drains, says GOODBYE, closes. Twice changes nothing."""
     def ended(self) -> Call[None]:
         """Done when the node has stopped; raises the `ConfigError` that ended it (a fixed instance claimed twice)."""
@@ -321,17 +326,18 @@ class NodeCore:
         """Equal on two nodes that see the same members and the same catalog."""
     def kill(self) -> None:
         """Connections break without a word, as by `kill -9`; nothing drains."""
-    def pause(self, paused: bool, /) -> None:
+    def pause(self, paused: bool) -> None:
         """As SIGSTOP and SIGCONT: nothing is read, written or timed meanwhile."""
-    def block(self, other: NodeCore, blocked: bool, /) -> None:
+    def block(self, other: NodeCore, blocked: bool) -> None:
         """Both ways: what is under way between the two is lost, connections break, dials are refused silently."""
-    def slow(self, other: NodeCore, seconds: float, /) -> None:
+    def slow(self, other: NodeCore, seconds: float) -> None:
         """What this node sends to `other` arrives that much later."""
 
+@final
 class ClientCore:
     """A client's connections and call tables."""
 
-    def __new__(cls, settings: Mapping[str, Any], /) -> Self:
+    def __new__(cls, settings: Mapping[str, Any]) -> Self:
         """`mpreg._config.client_settings`: `addresses`, `token`, and the fields of the config. Parses addresses; no I/O."""
     def open(self) -> Call[None]:
         """Tries all addresses for 5 s, then `ConnectionLostError` that names each try."""

@@ -37,7 +37,7 @@ class FunctionEntry(_View):
     id: str
     version: str
     node: str
-    """`name/instance`."""
+    """`cluster/name/instance`."""
     cluster: str
     resources: frozenset[str]
     """The function's and its node's."""
@@ -85,8 +85,13 @@ class Member(_View):
     reason: str | None = None
     """Why it left."""
     address: str = ""
+    """Where it listens; empty if that is not known here."""
     declared: bool = False
     """True: its identity is its own word (no certificate)."""
+
+    @classmethod
+    def _converted(cls, name: str, value: Any) -> Any:
+        return (value or "") if name == "address" else super()._converted(name, value)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
