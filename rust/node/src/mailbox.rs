@@ -190,6 +190,10 @@ impl Mailboxes {
     /// Gives `mailbox` the lowest free number; `None` if all are taken.
     pub(crate) fn open(&self, mailbox: &Arc<Mailbox>) -> Option<PortId> {
         let mut ports = self.ports.write();
+        if ports.is_empty() {
+            // The first number is the switch's: its place stays taken by nobody.
+            ports.push(Some(Weak::new()));
+        }
         let free = ports.iter().position(Option::is_none).unwrap_or(ports.len());
         if free >= Self::PORTS_MAX {
             return None;

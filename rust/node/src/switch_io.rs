@@ -249,12 +249,16 @@ impl SwitchIo {
 
     fn started(&mut self, connection: &Connection, tokens: &[u64]) {
         let now = self.enter();
-        for &token in tokens {
-            match bridge_of(token) {
-                SWITCH_BRIDGE => self.switch.started(connection.id(), &[token], now, &mut self.outputs),
-                bridge => self.replies.push(Item::Started { port: PortId(bridge), connection: connection.id(), token }),
-            }
+        let (relayed, own): (Vec<u64>, Vec<u64>) =
+            tokens.iter().partition(|&&token| bridge_of(token) == SWITCH_BRIDGE);
+        if !relayed.is_empty() {
+            self.switch.started(connection.id(), &relayed, now, &mut self.outputs);
         }
+        self.replies.extend(own.into_iter().map(|token| Item::Started {
+            port: PortId(bridge_of(token)),
+            connection: connection.id(),
+            token,
+        }));
         self.run_outputs(now);
     }
 }
