@@ -191,7 +191,7 @@ fn a_log_of_a_down_or_left_owner_does_not_come_back_through_a_relay() {
     for state in [MemberState::Down, MemberState::Left] {
         let mut mesh = mesh(3, 1);
         let (id, relay) = (mesh.sites[2].id, mesh.sites[1].id);
-        let batch = super::rules::batch_of(2, 101, 100, 2, &[(2, "n2.late", Some("x"))]);
+        let batch = super::bench::batch_of(2, 101, 100, 2, &[(2, "n2.late", Some("x"))]);
         mesh.stop(2);
         mesh.member(0, 2, state);
         mesh.input(0, Input::Batches { from: relay, batches: vec![batch] });
@@ -263,24 +263,4 @@ fn what_was_asked_of_a_peer_that_went_away_is_asked_of_another_at_once() {
     mesh.disconnect(joiner, 0);
     mesh.run_until_converged(SECOND / 100);
     mesh.check();
-}
-
-#[test]
-fn a_boast_of_a_peer_keeps_nobody_from_being_asked() {
-    let mut mesh = mesh(4, 1);
-    let joiner = mesh.add();
-    let boast = crate::DigestRow {
-        owner: mesh.sites[3].id,
-        incarnation: mpreg_types::Incarnation(100),
-        version: u64::MAX,
-        snapshot: 0,
-    };
-    let digest = crate::Digest { first: boast.owner, last: boast.owner, rows: vec![boast], answer: true };
-    mesh.connect(joiner, 0);
-    mesh.connect(joiner, 1);
-    let from = mesh.sites[0].id;
-    mesh.input(joiner, Input::Message { from, message: crate::Message::Digest(digest) });
-    mesh.run_for(SECOND);
-    let owner = mesh.sites[3].id;
-    assert_eq!(mesh.sites[joiner].catalog.entries(&owner).count(), 1);
 }

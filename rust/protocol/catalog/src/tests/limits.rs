@@ -76,6 +76,9 @@ fn bytes_per_owner() {
     assert!(matches!(error, CatalogError::OwnerTooLarge { limit: 100_000, .. }), "{error}");
     put(&mut catalog, function("a", "shorter")).unwrap();
     put(&mut catalog, function("b", &"x".repeat(60_000))).unwrap();
+    let key = function("b", "").key();
+    catalog.handle(Input::Remove { key }, Time::ZERO, &mut Vec::new()).unwrap();
+    put(&mut catalog, function("b", &"x".repeat(60_000))).unwrap();
 }
 
 #[test]

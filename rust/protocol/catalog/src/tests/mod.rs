@@ -1,5 +1,7 @@
 //! Tests of whole catalogs: a mesh of them in virtual time, and one by one.
 
+mod asking;
+mod bench;
 mod convergence;
 mod faults;
 mod follower;

@@ -1,163 +1,16 @@
 //! One catalog and hand-made batches: each rule of taking and refusing.
 
 use bytes::Bytes;
-use mpreg_types::{ClusterId, Incarnation, MemberState, NodeId, Signed, Signer, Time, Verified};
+use mpreg_types::{Incarnation, MemberState, Scope, Signed, Signer, Verified};
 
+use super::bench::{Bench, OWNER, RELAY, RowSpec, batch, batch_of, id, nothing, rows, snapshot, writer};
 use super::function;
 use super::signing::{TestSigner, verify};
-use crate::batch::{Batch, BatchWriter, ROWS_BYTES_MAX, Row, Span};
+use crate::batch::{ROWS_BYTES_MAX, Row, Span};
 use crate::{
-    Catalog, Config, Digest, DigestRow, EntryKey, EntryKind, EntryValue, Event, Input, Message, OpaqueEntry,
-    Output, Refusal, Timer, WantRow,
+    Digest, DigestRow, EntryKey, EntryKind, EntryValue, Event, Input, Message, OpaqueEntry, Output, Refusal,
+    Timer, WantRow,
 };
-
-/// A row: version, name, doc or `None` for a tombstone.
-type RowSpec<'a> = (u64, &'a str, Option<&'a str>);
-
-fn writer(owner: u64, incarnation: u64, cluster: &str) -> BatchWriter {
-    let signer = TestSigner::new(owner);
-    let cluster = ClusterId::parse(cluster).unwrap();
-    BatchWriter { cluster, owner: signer.id(), incarnation: Incarnation(incarnation), signer }
-}
-
-fn rows(specs: &[RowSpec<'_>]) -> Vec<Row> {
-    let row = |&(version, name, doc): &RowSpec<'_>| {
-        let value = function(name, doc.unwrap_or(""));
-        Row { version, key: value.key().encode(), value: doc.map(|_| value.encode().unwrap()) }
-    };
-    specs.iter().map(row).collect()
-}
-
-/// Changes `from..=to` of `owner`, signed by it. `incarnation` of mesh nodes is 100.
-pub(super) fn batch_of(
-    owner: u64,
-    to: u64,
-    incarnation: u64,
-    from: u64,
-    specs: &[RowSpec<'_>],
-) -> Verified<Signed> {
-    verify(writer(owner, incarnation, "test").write(Span::changes(from, to), &rows(specs)).signed)
-}
-
-fn batch(from: u64, to: u64, specs: &[RowSpec<'_>]) -> Verified<Signed> {
-    batch_of(OWNER, to, 100, from, specs)
-}
-
-fn snapshot(to: u64, part: u16, parts: u16, specs: &[RowSpec<'_>]) -> Verified<Signed> {
-    let span = Span { from: 0, to, part, parts };
-    verify(writer(OWNER, 100, "test").write(span, &rows(specs)).signed)
-}
-
-const OWNER: u64 = 2;
-const RELAY: u64 = 1;
-
-fn id(number: u64) -> NodeId {
-    TestSigner::new(number).id()
-}
-
-/// Node 0, which knows node 2 as a member and is connected to nodes 1 and 2.
-struct Bench {
-    catalog: Catalog,
-    now: Time,
-}
-
-impl Bench {
-    fn new() -> Self {
-        Self::with(Config::lan())
-    }
-
-    fn with(config: Config) -> Self {
-        let signer = TestSigner::new(0);
-        let cluster = ClusterId::parse("test").unwrap();
-        let catalog = Catalog::new(config, (signer.id(), Incarnation(100)), cluster, signer, 1).unwrap();
-        let mut bench = Self { catalog, now: Time::from_millis(1) };
-        for peer in [RELAY, OWNER] {
-            bench.member(peer, 100, MemberState::Alive);
-            bench.run(Input::Connected { peer: id(peer) });
-        }
-        bench
-    }
-
-    fn run(&mut self, input: Input) -> Vec<Output> {
-        let mut out = Vec::new();
-        self.catalog.handle(input, self.now, &mut out).unwrap();
-        out
-    }
-
-    fn member(&mut self, node: u64, incarnation: u64, state: MemberState) -> Vec<Output> {
-        self.run(Input::Member { node: id(node), incarnation: Incarnation(incarnation), state })
-    }
-
-    fn take(&mut self, batch: Verified<Signed>) -> Vec<Output> {
-        self.run(Input::Batches { from: id(RELAY), batches: vec![batch] })
-    }
-
-    /// Takes `batch` and says why it was refused.
-    fn refusal(&mut self, batch: Verified<Signed>) -> Option<Refusal> {
-        let before = (self.rows(), self.names());
-        let out = self.take(batch);
-        let refusal = out.iter().find_map(|output| match output {
-            Output::Event(Event::Refused { refusal, .. }) => Some(*refusal),
-            _ => None,
-        });
-        if refusal.is_some() {
-            assert_eq!((self.rows(), self.names()), before, "a refused batch changed something");
-        }
-        refusal
-    }
-
-    fn rows(&self) -> Vec<DigestRow> {
-        self.catalog.digest_rows()
-    }
-
-    fn version(&self) -> u64 {
-        self.rows().iter().find(|row| row.owner == id(OWNER)).map_or(0, |row| row.version)
-    }
-
-    fn names(&self) -> Vec<String> {
-        let name = |(key, _, value): (EntryKey, u64, EntryValue)| match value {
-            EntryValue::Function(function) => format!("{}={}", function.name, function.doc.as_str()),
-            _ => key.to_string(),
-        };
-        self.catalog.entries(&id(OWNER)).map(name).collect()
-    }
-
-    /// The batches, as (from, to), with which `want` is answered.
-    fn served(&mut self, want: WantRow) -> Vec<(u64, u64)> {
-        let cluster = ClusterId::parse("test").unwrap();
-        let out = self.run(Input::Message { from: id(RELAY), message: Message::Want(vec![want]) });
-        let Some((Output::Send { message: Message::Served { more: false }, .. }, sent)) = out.split_last()
-        else {
-            panic!("{out:?}")
-        };
-        let sent = sent.iter().flat_map(|output| match output {
-            Output::Send { message: Message::Batches(batches), .. } => batches.clone(),
-            other => panic!("{other:?}"),
-        });
-        let spans = sent.map(|signed| Batch::parse(signed, &cluster).unwrap().span);
-        spans.map(|span| (span.from, span.to)).collect()
-    }
-
-    /// Who is asked for what after `wait` ms.
-    fn wants(&mut self, wait: u64) -> Vec<(NodeId, WantRow)> {
-        self.now += std::time::Duration::from_millis(wait);
-        let out = self.run(Input::Timer(Timer::Want));
-        wants_in(&out)
-    }
-}
-
-/// The row of one that holds nothing of that start of the owner.
-fn nothing(incarnation: u64) -> DigestRow {
-    DigestRow { owner: id(OWNER), incarnation: Incarnation(incarnation), version: 0, snapshot: 0 }
-}
-
-fn wants_in(out: &[Output]) -> Vec<(NodeId, WantRow)> {
-    let wants = out.iter().filter_map(|output| match output {
-        Output::Send { to, message: Message::Want(rows) } => Some(rows.iter().map(|row| (*to, *row))),
-        _ => None,
-    });
-    wants.flatten().collect()
-}
 
 #[test]
 fn batches_in_order_are_taken_and_twice_changes_nothing() {
@@ -179,35 +32,6 @@ fn an_overlapping_batch_brings_only_what_is_new() {
     let out = bench.take(batch(2, 5, &[(2, "b", Some("1")), (4, "c", Some("1"))]));
     assert_eq!(bench.names(), ["b=1", "c=1"]);
     assert_eq!(out.iter().filter(|output| matches!(output, Output::Event(Event::Put { .. }))).count(), 1);
-}
-
-#[test]
-fn a_gap_is_not_taken_and_asked_for_after_half_a_second() {
-    let mut bench = Bench::new();
-    bench.take(batch(1, 1, &[(1, "a", Some("1"))]));
-    bench.take(batch(3, 3, &[(3, "c", Some("1"))]));
-    assert_eq!((bench.version(), bench.catalog.counters().gaps), (1, 1));
-    assert_eq!(bench.wants(499), []);
-    let [(peer, row)] = bench.wants(1)[..] else { panic!("one request") };
-    assert_eq!((peer, row.held.version), (id(RELAY), 1));
-    assert_eq!(bench.wants(1), [], "asked once");
-}
-
-#[test]
-fn a_gap_that_closes_by_itself_is_not_asked_for() {
-    let mut bench = Bench::new();
-    bench.take(batch(1, 1, &[(1, "a", Some("1"))]));
-    bench.take(batch(3, 3, &[(3, "c", Some("1"))]));
-    bench.take(batch(2, 2, &[(2, "b", Some("1"))]));
-    bench.take(batch(3, 3, &[(3, "c", Some("1"))]));
-    assert_eq!(bench.wants(500), []);
-}
-
-#[test]
-fn an_owner_of_whom_nothing_is_held_is_asked_for_at_once() {
-    let mut bench = Bench::new();
-    let out = bench.take(batch(3, 3, &[(3, "c", Some("1"))]));
-    assert_eq!(wants_in(&out).len(), 1);
 }
 
 #[test]
@@ -234,44 +58,12 @@ fn an_older_snapshot_leaves_the_state_and_drops_the_batches_it_covers() {
 }
 
 #[test]
-fn a_request_is_answered_with_what_the_asker_lacks_and_no_more() {
-    let mut bench = Bench::new();
-    bench.take(snapshot(5, 0, 2, &[(1, "a", Some("1"))]));
-    bench.take(snapshot(5, 1, 2, &[(5, "b", Some("1"))]));
-    bench.take(batch(6, 7, &[(7, "c", Some("1"))]));
-    let all = [(0, 5), (0, 5), (6, 7)];
-    let held = |version, snapshot| DigestRow { version, snapshot, ..nothing(100) };
-    let want = |held, gathering, part| WantRow { held, gathering, part };
-    assert_eq!(bench.served(want(nothing(100), 0, 0)), all);
-    assert_eq!(bench.served(want(nothing(99), 0, 0)), all, "an earlier start is held");
-    assert_eq!(bench.served(want(nothing(101), 0, 0)), [], "a later start is not here");
-    assert_eq!(bench.served(want(nothing(100), 5, 1)), all[1..], "a part is here already");
-    assert_eq!(bench.served(want(nothing(100), 4, 1)), all, "a part of another snapshot is no use");
-    assert_eq!(bench.served(want(held(4, 2), 0, 0)), all, "what it lacks is in the snapshot only");
-    assert_eq!(bench.served(want(held(7, 2), 0, 0)), all[..2], "it lacks the snapshot");
-    assert_eq!(bench.served(want(held(5, 5), 0, 0)), all[2..]);
-    assert_eq!(bench.served(want(held(7, 5), 0, 0)), []);
-    bench.member(OWNER, 100, MemberState::Down);
-    assert_eq!(bench.served(want(nothing(100), 0, 0)), [], "what is hidden is not passed on");
-}
-
-#[test]
 fn an_older_snapshot_that_comes_late_changes_nothing() {
     let mut bench = Bench::new();
     bench.take(snapshot(9, 0, 1, &[(9, "d", Some("1"))]));
     bench.take(snapshot(5, 0, 1, &[(2, "b", Some("1"))]));
     assert_eq!(bench.names(), ["d=1"]);
     assert_eq!(bench.catalog.counters().batches_known, 1);
-}
-
-#[test]
-fn only_the_missing_parts_of_a_snapshot_are_asked_for() {
-    let mut bench = Bench::new();
-    bench.take(batch(1, 1, &[(1, "a", Some("1"))]));
-    bench.take(snapshot(9, 0, 3, &[(1, "a", Some("1"))]));
-    bench.take(batch(10, 10, &[(10, "z", Some("1"))]));
-    let [(_, row)] = bench.wants(500)[..] else { panic!("one request") };
-    assert_eq!((row.gathering, row.part), (9, 1));
 }
 
 fn with_body(batch: &Verified<Signed>, change: impl FnOnce(&mut Vec<u8>)) -> Verified<Signed> {
@@ -457,6 +249,29 @@ fn a_later_version_may_add_fields_to_a_known_kind() {
     let value = rmp_serde::to_vec_named(&Later { function: &function, since: 9 }).unwrap();
     let read = EntryValue::decode(&function.key(), &Bytes::from(value));
     assert_eq!(read, EntryValue::Function(function));
+}
+
+#[test]
+fn a_value_that_contradicts_its_key_or_must_not_travel_is_no_function() {
+    let key = function("a", "").key();
+    let EntryValue::Function(mut local) = function("a", "x") else { unreachable!() };
+    local.scope = Scope::Local;
+    for value in [function("b", "x"), EntryValue::Function(local)] {
+        let encoded = value.encode().unwrap();
+        let read = EntryValue::decode(&key, &encoded);
+        assert_eq!(read, EntryValue::Opaque(OpaqueEntry { key: key.clone(), value: encoded }));
+    }
+}
+
+#[test]
+fn old_news_of_membership_hides_nothing() {
+    let mut bench = Bench::new();
+    bench.take(batch(1, 1, &[(1, "a", Some("1"))]));
+    for state in [MemberState::Down, MemberState::Left] {
+        assert_eq!(bench.member(OWNER, 99, state), []);
+    }
+    assert_eq!(bench.refusal(batch(2, 2, &[(2, "b", Some("1"))])), None);
+    assert_eq!(bench.names(), ["a=1", "b=1"]);
 }
 
 #[test]
