@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import signal
 import threading
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
@@ -19,6 +18,7 @@ from mpreg._config import NODE_FIELDS, Surroundings, hint, node_settings, progra
 from mpreg._context import Context
 from mpreg._errors import ConfigError
 from mpreg._functions import Definition, Functions, Offering, mark_of, refuse_twice
+from mpreg._lifespan import Lifespan, checked
 from mpreg._logging import connect_logging
 from mpreg._native import native
 from mpreg._portal import Portal, handler_loops
@@ -72,7 +72,7 @@ class Node(Caller, Offering):
             field: NODE_FIELDS[field].convert(value, field) for field, value in given.items() if value is not None
         }
         self._config = config
-        self._lifespan = _checked_lifespan(lifespan)
+        self._lifespan = checked(lifespan)
         self._definitions: dict[tuple[str, str], Definition] = {}
         self._lock = threading.Lock()
         self._own: Mapping[str, Any] = {}
@@ -238,7 +238,9 @@ class Node(Caller, Offering):
         self._own, self._timeout = resolved.own, resolved.config.timeout
         try:
             if self._lifespan is not None:
-                self._state = await run.exits.enter_async_context(self._lifespan())
+                lifespan = Lifespan(self._lifespan)
+                self._state = await lifespan.enter()
+                run.lifespan = lifespan
             with self._lock:
                 for definition in self._definitions.values():
                     run.core.register(Registration.of(definition, self._context))
@@ -280,7 +282,8 @@ class Node(Caller, Offering):
             self._detach(_STOPPED)
             run.close()
             try:
-                await run.exits.aclose()
+                if run.lifespan is not None:
+                    await run.lifespan.leave()
             finally:
                 self._state = None
                 self._run = None
@@ -302,7 +305,7 @@ class _Run:
 
     def __init__(self, core: native.NodeCore, timeout: float) -> None:
         self.core = core
-        self.exits = contextlib.AsyncExitStack()
+        self.lifespan: Lifespan | None = None
         self.body: asyncio.Task[Any] | None = None
         self.stopping: asyncio.Future[None] | None = None
         self.failure: ConfigError | None = None
@@ -357,11 +360,3 @@ async def abandon(node: Node) -> None:
 def core_of(node: Node) -> native.NodeCore:
     """The extension's side of a started node."""
     return node._started()  # noqa: SLF001
-
-
-def _checked_lifespan(lifespan: Any) -> Any:
-    if lifespan is None:
-        return None
-    if inspect.isasyncgenfunction(lifespan) or not callable(lifespan):
-        raise ConfigError("lifespan takes an async context manager function: put @contextlib.asynccontextmanager on it")
-    return lifespan
