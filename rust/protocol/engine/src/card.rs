@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use mpreg_routing::Identity;
 use mpreg_types::{ClusterId, Incarnation, Instance, NodeId, NodeName};
 
 /// What a node is called. Kept as long as membership remembers the node, longer than its entries in the catalog.
@@ -8,8 +9,7 @@ pub(crate) struct Card {
     pub(crate) incarnation: Incarnation,
     pub(crate) name: NodeName,
     pub(crate) instance: Option<Instance>,
-    /// True without a certificate.
-    pub(crate) declared: bool,
+    pub(crate) identity: Identity,
 }
 
 impl Card {
@@ -25,6 +25,11 @@ impl Card {
     /// `eu/pricing/7f3a90`.
     pub(crate) fn label(&self, node: NodeId, cluster: &ClusterId) -> Arc<str> {
         format!("{cluster}/{}", self.id(node)).into()
+    }
+
+    /// What a certificate, or the want of it, makes of a name.
+    pub(crate) fn identity(declared: bool) -> Identity {
+        if declared { Identity::Declared } else { Identity::Verified }
     }
 
     /// True if both claim one fixed place in the cluster.

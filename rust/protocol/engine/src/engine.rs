@@ -70,7 +70,7 @@ impl Engine {
             incarnation: local.incarnation,
             name: local.name.clone(),
             instance: local.instance.clone(),
-            declared: local.certificates.is_empty(),
+            identity: Card::identity(local.certificates.is_empty()),
         };
         let mut index = Index::new(Own {
             node: local.node,

@@ -6,7 +6,7 @@ use mpreg_catalog::{
     CatalogError, EntryKey, EntryValue, Event as Told, FunctionEntry, Input as Entries, NodeFacts,
     Output as Wish,
 };
-use mpreg_routing::Offer;
+use mpreg_routing::{NodeProfile, Offer};
 use mpreg_types::{FunctionName, FunctionVersion, Incarnation, MemberState, NodeId, Time};
 
 use crate::card::Card;
@@ -118,10 +118,15 @@ impl Engine {
             incarnation,
             name: facts.name.clone(),
             instance: facts.instance.clone(),
-            declared: facts.certificates.is_empty(),
+            identity: Card::identity(facts.certificates.is_empty()),
         };
-        let label = card.label(owner, &self.local.cluster);
-        self.index.set_facts(owner, incarnation, label, &facts.resources, facts.draining);
+        let profile = NodeProfile {
+            label: card.label(owner, &self.local.cluster),
+            identity: card.identity,
+            resources: facts.resources.clone(),
+            draining: facts.draining,
+        };
+        self.index.set_profile(owner, incarnation, profile);
         if owner != self.local.node {
             self.cards.insert(owner, card.clone());
             self.check_instance(owner, &card, now, out);

@@ -48,4 +48,5 @@ pub use history::TokenTooOld;
 pub use local::Local;
 pub use mpreg_catalog::FunctionEntry;
 pub use mpreg_membership::{Addresses, DialOutcome, Loss};
-pub use rows::{CatalogQuery, Description, FunctionRow, Identity, MemberRow, VersionRow};
+pub use mpreg_routing::Identity;
+pub use rows::{CatalogQuery, Description, FunctionRow, MemberRow, VersionRow};

@@ -10,7 +10,6 @@ use mpreg_types::{
     Wanted,
 };
 
-use crate::card::Card;
 use crate::{
     CatalogQuery, Change, Convergence, Description, Engine, FunctionRow, Identity, MemberRow, OwnerVersion,
     TokenTooOld, VersionRow, WatchToken,
@@ -154,11 +153,7 @@ impl Engine {
             address: None,
             node_id: node,
             incarnation,
-            identity: if card.is_none_or(|card: &Card| card.declared) {
-                Identity::Declared
-            } else {
-                Identity::Verified
-            },
+            identity: card.map_or(Identity::Declared, |card| card.identity),
             draining: peer.is_some_and(|peer| peer.is_draining()),
         }
     }

@@ -135,7 +135,8 @@ impl Engine {
         let known = self.cards.get(&peer.node).is_some_and(|card| card.incarnation == peer.incarnation);
         if !known {
             let PeerNode { node, incarnation, name, instance, declared, .. } = peer.clone();
-            self.cards.insert(node, Card { incarnation, name, instance, declared });
+            let identity = Card::identity(declared);
+            self.cards.insert(node, Card { incarnation, name, instance, identity });
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use mpreg_routing::Identity;
 use mpreg_types::{
     ClusterId, ForeignText, FunctionId, FunctionName, FunctionVersion, Incarnation, LeaveReason, MemberState,
     NamePattern, NodeId, NodeName, ResourceSet, Scope, Tag,
@@ -86,16 +87,6 @@ pub struct MemberRow {
     pub identity: Identity,
     /// True: it leaves and takes no new work.
     pub draining: bool,
-}
-
-/// How a node's cluster and name are proved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Identity {
-    /// By a certificate.
-    Verified,
-    /// By its word.
-    Declared,
 }
 
 /// All about one name.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::named::Member;
 use crate::no_candidate::asked_text;
 use crate::standing::Asked;
-use crate::{CircuitState, Context, Obstacle, Snapshot};
+use crate::{CircuitState, Context, Identity, Obstacle, Snapshot};
 
 /// How a call gets to a candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +28,8 @@ pub struct ExplainedCandidate {
     pub node: String,
     /// Its id.
     pub node_id: NodeId,
+    /// How its cluster and name are proved.
+    pub identity: Identity,
     /// Name of the function.
     pub name: FunctionName,
     /// Version it offers.
@@ -106,6 +108,7 @@ fn explain(
     ExplainedCandidate {
         node: label(snapshot, peer.node()),
         node_id: peer.node(),
+        identity: snapshot.node(peer.node()).map_or(Identity::Declared, |row| row.identity),
         name: candidate.name.clone(),
         version: candidate.version.clone(),
         resources: ResourceSet::clone(&candidate.resources),

@@ -9,7 +9,7 @@ use crate::interner::Interner;
 use crate::load::MeanLoad;
 use crate::named::Named;
 use crate::snapshot::{SHARDS, Shard, shard_of};
-use crate::{Candidate, LocalFunction, NodeRow, Offer, PeerState, Snapshot};
+use crate::{Candidate, Identity, LocalFunction, NodeProfile, NodeRow, Offer, PeerState, Snapshot};
 
 /// The node whose index it is.
 #[derive(Debug, Clone)]
@@ -112,20 +112,14 @@ impl Index {
         self.changed = true;
     }
 
-    /// What a node says of itself: how it is shown, what all its functions have at hand, whether it leaves.
-    pub fn set_facts(
-        &mut self,
-        node: NodeId,
-        incarnation: Incarnation,
-        label: Arc<str>,
-        resources: &ResourceSet,
-        draining: bool,
-    ) {
+    /// What a node says of itself.
+    pub fn set_profile(&mut self, node: NodeId, incarnation: Incarnation, profile: NodeProfile) {
         let Some(peer) = self.peer(node, incarnation) else { return };
+        let NodeProfile { label, identity, resources, draining } = profile;
         peer.set_draining(draining);
         self.changed = true;
-        Arc::make_mut(&mut self.rows).insert(node, NodeRow { peer, label });
-        let resources = self.sets.intern(resources.clone());
+        Arc::make_mut(&mut self.rows).insert(node, NodeRow { peer, label, identity });
+        let resources = self.sets.intern(resources);
         let Some(record) = self.nodes.get_mut(&node) else { return };
         if record.resources == resources {
             return;
@@ -256,7 +250,8 @@ impl Index {
 
     fn add_node(&mut self, peer: Arc<PeerState>, label: Arc<str>) {
         let node = peer.node();
-        Arc::make_mut(&mut self.rows).insert(node, NodeRow { peer: Arc::clone(&peer), label });
+        Arc::make_mut(&mut self.rows)
+            .insert(node, NodeRow { peer: Arc::clone(&peer), label, identity: Identity::Declared });
         let resources = self.sets.intern(ResourceSet::EMPTY);
         self.nodes.insert(node, NodeRecord { peer, resources, names: BTreeSet::new() });
         self.changed = true;

@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::named::{Member, Named};
 use crate::pick::pick;
 use crate::standing::Asked;
-use crate::{Candidate, Choice, Context, Explanation, NoCandidate, PeerState};
+use crate::{Candidate, Choice, Context, Explanation, Identity, NoCandidate, PeerState};
 
 /// Names are spread over so many shards by hash; a change copies one of them.
 pub(crate) const SHARDS: usize = 256;
@@ -30,6 +30,8 @@ pub struct NodeRow {
     pub peer: Arc<PeerState>,
     /// How it is shown: `cluster/name/instance`, or its id until its facts are known.
     pub label: Arc<str>,
+    /// How that is proved; by its word until its facts are known.
+    pub identity: Identity,
 }
 
 /// Everything that a choice needs, at one moment. Never changes; who holds it pays nothing for it.
@@ -73,6 +75,11 @@ impl Snapshot {
     /// The state of a node of the own cluster, for frames that name it.
     pub fn peer(&self, node: NodeId) -> Option<&Arc<PeerState>> {
         self.nodes.get(&node).map(|row| &row.peer)
+    }
+
+    /// What there is to know of `node`.
+    pub fn node(&self, node: NodeId) -> Option<&NodeRow> {
+        self.nodes.get(&node)
     }
 
     /// How `node` is shown.

@@ -7,7 +7,9 @@ use mpreg_types::{
     NodeId, ResourceSet, Selector, Time, VersionConstraint, Wanted,
 };
 
-use crate::{Choice, Context, Index, LocalFunction, Offer, Own, PeerState, Slots, Snapshot};
+use crate::{
+    Choice, Context, Identity, Index, LocalFunction, NodeProfile, Offer, Own, PeerState, Slots, Snapshot,
+};
 
 pub(super) const FIRST: Incarnation = Incarnation(1);
 pub(super) const NOW: Time = Time::from_millis(60_000);
@@ -91,7 +93,9 @@ impl World {
 
     pub(super) fn facts(&mut self, number: u8, resource: &[&str], draining: bool) {
         let label = format!("eu/n{number}/{number}").into();
-        self.index.set_facts(node(number), FIRST, label, &resources(resource), draining);
+        let profile =
+            NodeProfile { label, identity: Identity::Declared, resources: resources(resource), draining };
+        self.index.set_profile(node(number), FIRST, profile);
     }
 
     pub(super) fn snapshot(&mut self) -> Arc<Snapshot> {
