@@ -14,7 +14,7 @@ def in_new_process(code: str) -> list[str]:
 
 
 def test_importing_loads_nothing_heavy() -> None:
-    heavy = ["asyncio", "click", "dataclasses", "inspect", "logging", "msgspec", "numpy", "pydantic", "rich"]
+    heavy = ["asyncio", "click", "dataclasses", "inspect", "logging", "msgspec", "numpy", "pydantic", "rich", "typing"]
     code = (
         f"import sys; old = set(sys.modules); import mpreg; print(*[m for m in {heavy} if m in set(sys.modules) - old])"
     )
