@@ -47,6 +47,22 @@ fn with_one_seed_everybody_sees_everybody_in_every_shape() {
 }
 
 #[test]
+fn beyond_the_full_mesh_news_reaches_everybody_too() {
+    let mut world = World::new(16);
+    world.config.membership.full_mesh_max = 4;
+    world.config.membership.active_view = 3;
+    world.config.membership.push_fanout = 4;
+    for index in 0..16 {
+        world.start(index, &[0]);
+    }
+    world.run_until("all agree", millis(3_000), World::agrees);
+    world.register(9, entry("f")).unwrap();
+    let listed =
+        |world: &World, index: usize| world.engine(index).catalog(&crate::CatalogQuery::default()).len();
+    world.run_until("listed everywhere", millis(100), |world| (0..16).all(|index| listed(world, index) == 1));
+}
+
+#[test]
 fn without_an_answer_a_node_starts_alone_and_goes_on_dialling() {
     let mut world = World::new(2);
     world.start(1, &[0]);
