@@ -92,6 +92,8 @@ def test_retryable_needs_proof_that_nothing_ran() -> None:
     assert make_error("connection_lost", {"executed": "no"}).retryable
     assert not make_error("connection_lost", {"executed": "unknown"}).retryable
     assert not make_error("permission_denied", {"executed": "no"}).retryable
+    # Rust knows that the function is idempotent.
+    assert make_error("connection_lost", {"executed": "unknown", "retryable": True}).retryable
 
 
 @pytest.mark.parametrize("raised", BUILTINS, ids=lambda e: type(e).__name__)

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 import mpreg
 from mpreg.cli._main import mpreg as command
-from mpreg.testing import child_environment, local_node
+from mpreg.testing import LocalMesh, child_environment, local_node
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -153,6 +153,28 @@ def told(*arguments: str) -> str:
     result = CliRunner().invoke(command, arguments)
     assert result.exit_code == 0, result.stderr
     return result.stdout
+
+
+async def test_map_and_call_all_over_a_mesh() -> None:
+    nodes = [mpreg.Node("a"), mpreg.Node("b")]
+
+    @nodes[0].function(raises=[LookupError])
+    @nodes[1].function(raises=[LookupError])
+    async def half(number: int) -> float:
+        if number % 2:
+            raise LookupError(number)
+        return number / 2
+
+    async with LocalMesh(nodes) as mesh, mesh.connect(1) as client:
+        await client.wait_for(half, nodes=2)
+        assert [result async for result in client.map(half, range(0, 100, 2))] == [n / 2 for n in range(0, 100, 2)]
+        outcomes = [outcome async for outcome in client.map(half, range(4), errors="yield", ordered=False)]
+        assert sorted(outcome.value for outcome in outcomes if outcome.ok) == [0.0, 1.0]
+        assert {type(outcome.error).__name__ for outcome in outcomes if not outcome.ok} == {"LookupError"}
+        with pytest.raises(LookupError, match="3"):
+            _ = [result async for result in client.map(half, [2, 3, 4])]
+        found = await client.remote(half).call_all(4)
+        assert {(outcome.node, outcome.value) for outcome in found} == {(f"default/{n.id}", 2.0) for n in nodes}
 
 
 def test_the_command_calls_and_looks(running: mpreg.SyncCaller) -> None:

@@ -65,6 +65,7 @@ class MpregError(Exception):
     ledger: Mapping[str, float] = _NOTHING
     attempts: int = 0
     retry_after: float | None = None
+    _retryable: bool | None = None
 
     def __init__(self, message: str = "", **fields: Any) -> None:
         # Not `super()`: behind a declared class it would be the user's own `__init__`, with arguments we cannot know.
@@ -80,6 +81,9 @@ class MpregError(Exception):
     @property
     def retryable(self) -> bool:
         """Calling again is safe and may succeed."""
+        if self._retryable is not None:
+            # Who made the call knows more: that the function is idempotent.
+            return self._retryable
         return self.executed == "no" and self.code in _RETRYABLE
 
 
@@ -272,6 +276,7 @@ def make_error(code: str, fields: dict[str, Any]) -> MpregError:
     fields = dict(fields)
     message: str = fields.pop("message", "") or code.replace("_", " ")
     fields["path"] = tuple(fields.get("path", ()))
+    fields["_retryable"] = fields.pop("retryable", None)
     if code in {"remote", "bad_arguments"}:
         return _make_remote(code, message, fields)
     for name in ("type_name", "base", "raises", "traceback", "data", "declared"):

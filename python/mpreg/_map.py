@@ -126,7 +126,7 @@ async def _outcome(call: Call[Any]) -> Outcome[Any]:
         value = await call
     except Exception as error:  # noqa: BLE001 - whatever the function raised is this item's outcome
         return Outcome(node=getattr(error, "node", None), error=error)
-    return Outcome(node=call.node, value=value)
+    return Outcome(node=None, value=value)
 
 
 async def _in_order(

@@ -48,7 +48,7 @@ def set_hooks(
     `make_error(code, fields)` is called only when the exception is really raised. Fields, all but `message` optional:
     `message`; `executed` ("no", "yes", "unknown"); `node` (as users see it, "eu/pricing/7f3a90"); `path` (cluster and
     node names walked); `attempts` (int); `ledger` (stage "queue", "wire", "interpreter", "loop", "handler", "children"
-    -> seconds); `retry_after` (seconds); and for what a function raised `type_name`, `base`, `raises` (list),
+    -> seconds); `retry_after` (seconds); `retryable` (bool); and for what a function raised `type_name`, `base`, `raises` (list),
     `traceback`, `data` (decoded) and `declared` (the `raises` of the `RemoteCore` that made the call).
 
     `describe_exception(exception, Registration.raises)` answers `message`, `type_name`, `base`, `raises`, `traceback`
@@ -141,9 +141,6 @@ class Call(Coroutine[Any, Any, _T_co]):
     `__await__` hands out the inner exact future's iterator. Dropped unawaited it cancels and warns (RuntimeWarning).
     """
 
-    @property
-    def node(self) -> str | None:
-        """Who answered, as users see it; None before, and where nobody did."""
     def __await__(self) -> Generator[Any, Any, _T_co]: ...
     def send(self, _value: Any) -> Any: ...
     def throw(self, typ: Any, val: Any = None, tb: Any = None) -> Any: ...

@@ -8,7 +8,10 @@ _T_co = TypeVar("_T_co", covariant=True)
 
 
 class Outcome(Generic[_T_co]):
-    """A value or an error, and the node it came from."""
+    """A value or an error.
+
+    `node` is who it came from: always for `call_all`; for an item of `map` with its error, if a node said it.
+    """
 
     __slots__ = ("_value", "error", "node")
 
