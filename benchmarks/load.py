@@ -23,7 +23,7 @@ async def closed_loop(call: Call, function: Any, in_flight: int, seconds: float)
         n = 0
         while time.perf_counter() < stop:
             n += 1
-            sampled = in_flight == 1 or n % SAMPLE_EVERY == 0
+            sampled = in_flight == 1 or n % SAMPLE_EVERY == 1
             start = time.perf_counter()
             if await call(function, n, 2) != n + 2:
                 raise AssertionError("wrong result")

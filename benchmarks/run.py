@@ -15,9 +15,12 @@ import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -102,7 +105,9 @@ def run_row(name: str, servers: dict[str, str], rounds: int, seconds: float) -> 
     for label, values in results.items():
         ratios = [value / floor for value, floor in zip(values, base, strict=True)] if base else []
         ratio = f"{statistics.median(ratios):.2f}" if ratios else "-"
-        lines.append(f"| {name} | {label} | {statistics.median(values):.4g} | {min(values):.4g}..{max(values):.4g} | {ratio} |")
+        lines.append(
+            f"| {name} | {label} | {statistics.median(values):.4g} | {min(values):.4g}..{max(values):.4g} | {ratio} |"
+        )
         print(lines[-1], flush=True)
     if base and max(base) > 2 * min(base):
         print(f"(the floor of {name} varied by more than 2x: run it again)", file=sys.stderr)
@@ -132,7 +137,9 @@ def main() -> None:
             lines += run_row(row, servers, options.rounds, options.seconds)
         tokio = tokio_floor(options.rounds)
     if tokio:
-        lines.append(f"| sequential | tokio ping-pong | {statistics.median(tokio):.4g} | {min(tokio):.4g}..{max(tokio):.4g} | - |")
+        lines.append(
+            f"| sequential | tokio ping-pong | {statistics.median(tokio):.4g} | {min(tokio):.4g}..{max(tokio):.4g} | - |"
+        )
         print(lines[-1])
     if options.write:
         write_table(lines, options)

@@ -15,7 +15,10 @@ EFFECTS = {"tokio", "pyo3", "rustix", "mio", "socket2", "parking_lot", "rustls",
 def metadata() -> list[dict]:
     out = subprocess.run(
         ["cargo", "metadata", "--format-version=1", "--no-deps", "--offline", "--locked"],
-        cwd=ROOT, check=True, capture_output=True, text=True,
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout
     return json.loads(out)["packages"]
 

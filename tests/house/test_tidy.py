@@ -18,7 +18,10 @@ VAGUE_NAMES = re.compile(r"(^|_)(utils?|helpers?|common|misc|manager|enhanced|un
 def tracked(*patterns: str) -> list[Path]:
     out = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", *patterns],
-        cwd=ROOT, check=True, capture_output=True, text=True,
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout
     return [ROOT / line for line in out.splitlines() if (ROOT / line).is_file()]
 

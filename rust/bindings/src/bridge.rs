@@ -243,7 +243,9 @@ impl Bridge {
                 match item {
                     Item::Invoke(invocation) => invocations.push(*invocation),
                     Item::Cancel(key) => cancelled.push(key),
-                    Item::Done(finished) => done.extend(state.requests.remove(&finished.request).map(|f| (f, finished))),
+                    Item::Done(finished) => {
+                        done.extend(state.requests.remove(&finished.request).map(|f| (f, finished)));
+                    }
                     other => state.ports.handle(other),
                 }
             }
@@ -315,7 +317,11 @@ impl Bridge {
         if schedule { self.call_soon(py, |callbacks| callbacks.drain(py)) } else { Ok(()) }
     }
 
-    fn call_soon<'py>(&self, py: Python<'py>, pick: impl FnOnce(&LoopCallbacks) -> Bound<'py, PyAny>) -> PyResult<()> {
+    fn call_soon<'py>(
+        &self,
+        py: Python<'py>,
+        pick: impl FnOnce(&LoopCallbacks) -> Bound<'py, PyAny>,
+    ) -> PyResult<()> {
         let callback = self.callbacks.lock().as_ref().map(pick);
         if let Some(callback) = callback {
             self.event_loop.bind(py).call_method1(intern!(py, "call_soon"), (callback,))?;

@@ -52,7 +52,9 @@ impl Call {
         let mut progress = self.progress.lock();
         match &*progress {
             Progress::Awaited(iterator) => Ok(iterator.bind(py).clone()),
-            Progress::Done => Err(PyRuntimeError::new_err("a Call can be awaited once only; make another call")),
+            Progress::Done => {
+                Err(PyRuntimeError::new_err("a Call can be awaited once only; make another call"))
+            }
             Progress::Fresh => {
                 let iterator = self.future.bind(py).call_method0(intern!(py, "__await__"))?;
                 *progress = Progress::Awaited(iterator.clone().unbind());
@@ -97,7 +99,13 @@ impl Call {
     }
 
     #[pyo3(signature = (typ, val = None, tb = None))]
-    fn throw(&self, py: Python<'_>, typ: Bound<'_, PyAny>, val: Option<Bound<'_, PyAny>>, tb: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+    fn throw(
+        &self,
+        py: Python<'_>,
+        typ: Bound<'_, PyAny>,
+        val: Option<Bound<'_, PyAny>>,
+        tb: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
         let _ = tb;
         self.abandon(py);
         // `throw(type, value)` is the old form; both name the exception to raise.
@@ -111,7 +119,10 @@ impl Call {
     }
 
     #[classmethod]
-    fn __class_getitem__<'py>(cls: &Bound<'py, pyo3::types::PyType>, item: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyGenericAlias>> {
+    fn __class_getitem__<'py>(
+        cls: &Bound<'py, pyo3::types::PyType>,
+        item: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyGenericAlias>> {
         PyGenericAlias::new(cls.py(), cls.as_any(), item)
     }
 }

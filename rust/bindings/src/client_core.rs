@@ -27,8 +27,8 @@ pub(crate) struct ClientCore {
 }
 
 impl ClientCore {
-    pub(crate) fn caller(&self) -> PyResult<Caller> {
-        Ok(self.client.caller())
+    pub(crate) fn caller(&self) -> Caller {
+        self.client.caller()
     }
 
     fn check_process(&self, py: Python<'_>) -> PyResult<()> {

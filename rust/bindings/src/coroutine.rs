@@ -23,17 +23,20 @@ pub(crate) fn step<'py>(coroutine: &Bound<'py, PyAny>, context: &Bound<'py, PyAn
 }
 
 /// `coroutine.throw(error)` inside `context`.
-pub(crate) fn throw<'py>(coroutine: &Bound<'py, PyAny>, error: PyErr, context: &Bound<'py, PyAny>) -> Step<'py> {
+pub(crate) fn throw<'py>(
+    coroutine: &Bound<'py, PyAny>,
+    error: PyErr,
+    context: &Bound<'py, PyAny>,
+) -> Step<'py> {
     let py = coroutine.py();
-    let thrown = within(context, || {
-        match coroutine.call_method1(intern!(py, "throw"), (error.into_value(py),)) {
+    let thrown =
+        within(context, || match coroutine.call_method1(intern!(py, "throw"), (error.into_value(py),)) {
             Ok(waits_for) => Step::Yielded(waits_for),
             Err(end) if end.is_instance_of::<PyStopIteration>(py) => {
                 end.value(py).getattr(intern!(py, "value")).map_or_else(Step::Raised, Step::Returned)
             }
             Err(error) => Step::Raised(error),
-        }
-    });
+        });
     thrown.unwrap_or_else(Step::Raised)
 }
 
@@ -52,15 +55,15 @@ fn send_none<'py>(coroutine: &Bound<'py, PyAny>) -> Step<'py> {
 }
 
 /// A copy of the current context (`contextvars.copy_context()`).
-#[cfg(not(Py_LIMITED_API))]
+#[cfg(not(feature = "abi3"))]
 pub(crate) fn copy_context(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     // SAFETY: attached; returns a new reference or null with an exception set.
     unsafe { Bound::from_owned_ptr_or_err(py, ffi::PyContext_CopyCurrent()) }
 }
 
 /// Runs `work` with `context` as the current one.
-#[cfg(not(Py_LIMITED_API))]
-pub(crate) fn within<'py, T>(context: &Bound<'py, PyAny>, work: impl FnOnce() -> T) -> PyResult<T> {
+#[cfg(not(feature = "abi3"))]
+pub(crate) fn within<T>(context: &Bound<'_, PyAny>, work: impl FnOnce() -> T) -> PyResult<T> {
     let py = context.py();
     // SAFETY: attached, and `context` came from `copy_context`.
     if unsafe { ffi::PyContext_Enter(context.as_ptr()) } != 0 {
@@ -75,15 +78,15 @@ pub(crate) fn within<'py, T>(context: &Bound<'py, PyAny>, work: impl FnOnce() ->
 }
 
 /// A copy of the current context (`contextvars.copy_context()`).
-#[cfg(Py_LIMITED_API)]
+#[cfg(feature = "abi3")]
 pub(crate) fn copy_context(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     py.import(intern!(py, "contextvars"))?.call_method0(intern!(py, "copy_context"))
 }
 
 /// Runs `work` with `context` as the current one: the limited API has no `PyContext_Enter`, so it goes
 /// through `context.run` and a callable that lives as long as the call.
-#[cfg(Py_LIMITED_API)]
-pub(crate) fn within<'py, T>(context: &Bound<'py, PyAny>, work: impl FnOnce() -> T) -> PyResult<T> {
+#[cfg(feature = "abi3")]
+pub(crate) fn within<T>(context: &Bound<'_, PyAny>, work: impl FnOnce() -> T) -> PyResult<T> {
     use pyo3::exceptions::PyRuntimeError;
 
     type Work<'a> = Option<Box<dyn FnOnce() + 'a>>;

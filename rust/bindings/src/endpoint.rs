@@ -11,15 +11,15 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use crate::blocking;
-use crate::report::{Finish, Report, decoded};
 use crate::call::Call;
 use crate::client_core::ClientCore;
 use crate::codec;
-use crate::plain;
 use crate::hooks::{config_error, mesh_error, node_error};
 use crate::loops;
 use crate::node_core::NodeCore;
+use crate::plain;
 use crate::remote::{Handle, RemoteCore};
+use crate::report::{Finish, Report, decoded};
 use crate::targets;
 
 /// Handles remembered per caller before the memory starts anew.
@@ -80,7 +80,11 @@ impl EndpointState {
         blocking::call(py, &caller, handle, timeout, value)
     }
 
-    pub(crate) fn candidates<'py>(self: &Arc<Self>, py: Python<'py>, handle: &Arc<Handle>) -> PyResult<Bound<'py, Call>> {
+    pub(crate) fn candidates<'py>(
+        self: &Arc<Self>,
+        py: Python<'py>,
+        handle: &Arc<Handle>,
+    ) -> PyResult<Bound<'py, Call>> {
         let bridge = loops::current_bridge(py)?;
         let (caller, timeout) = self.caller(py)?;
         let (state, template) = (self.clone(), handle.clone());
@@ -106,7 +110,12 @@ fn ask_candidates(caller: &Caller, handle: &Handle, timeout: Duration, report: R
 }
 
 /// A handle for each row of the answer.
-fn handles_of(py: Python<'_>, state: &Arc<EndpointState>, template: &Handle, rows: &[u8]) -> PyResult<Py<PyAny>> {
+fn handles_of(
+    py: Python<'_>,
+    state: &Arc<EndpointState>,
+    template: &Handle,
+    rows: &[u8],
+) -> PyResult<Py<PyAny>> {
     let rows = mpreg_node::decode_candidates(rows).map_err(|error| node_error(py, &error))?;
     let handles = rows.into_iter().map(|row| {
         let target = Arc::new(PreparedTarget::new(row.target));
@@ -172,8 +181,8 @@ impl Endpoint {
 
     fn _attach(&self, core: &Bound<'_, PyAny>, timeout: f64) -> PyResult<()> {
         let caller = match core.cast::<NodeCore>() {
-            Ok(node) => node.get().caller()?,
-            Err(_) => core.cast::<ClientCore>()?.get().caller()?,
+            Ok(node) => node.get().caller(),
+            Err(_) => core.cast::<ClientCore>()?.get().caller(),
         };
         *self.state.through.write() = Through::Attached(caller, Duration::from_secs_f64(timeout));
         Ok(())
@@ -206,7 +215,8 @@ impl Endpoint {
         loops::refuse_on_serving_loop(py)?;
         let (caller, _) = self.state.caller(py)?;
         let (body, timeout) = (plain::encode(body)?, Duration::from_secs_f64(timeout));
-        let answer = blocking::request(py, |report| caller.look(verb, body, timeout, report.into_callback()))?;
+        let answer =
+            blocking::request(py, |report| caller.look(verb, body, timeout, report.into_callback()))?;
         plain::decode(py, answer)
     }
 }
@@ -220,7 +230,11 @@ pub(crate) struct CallerCore;
 impl CallerCore {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
-    fn py_new(py: Python<'_>, _args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
+    fn py_new(
+        py: Python<'_>,
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyClassInitializer<Self> {
         PyClassInitializer::from(Endpoint::new(py)).add_subclass(Self)
     }
 
@@ -246,7 +260,11 @@ pub(crate) struct BlockingCore;
 impl BlockingCore {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
-    fn py_new(py: Python<'_>, _args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyClassInitializer<Self> {
+    fn py_new(
+        py: Python<'_>,
+        _args: &Bound<'_, PyTuple>,
+        _kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyClassInitializer<Self> {
         PyClassInitializer::from(Endpoint::new(py)).add_subclass(Self)
     }
 

@@ -32,7 +32,11 @@ impl Futures {
     }
 
     /// Sets the outcome unless the future was cancelled meanwhile. User code may run inside.
-    pub(crate) fn complete(&self, future: &Bound<'_, PyAny>, outcome: PyResult<Bound<'_, PyAny>>) -> PyResult<()> {
+    pub(crate) fn complete(
+        &self,
+        future: &Bound<'_, PyAny>,
+        outcome: PyResult<Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
         let py = future.py();
         if future.call_method0(intern!(py, "done"))?.is_truthy()? {
             return Ok(());

@@ -76,6 +76,7 @@ fn fill(fields: &Bound<'_, PyDict>, failure: &CallFailure, declared: &Py<PyTuple
     body_fields(fields, &failure.body, failure.executed)?;
     fields.set_item(intern!(py, "attempts"), failure.attempts)?;
     fields.set_item(intern!(py, "declared"), declared)?;
+    fields.set_item(intern!(py, "retryable"), failure.retryable)?;
     fields.set_item(intern!(py, "path"), &failure.path)?;
     if let Some(node) = &failure.node {
         fields.set_item(intern!(py, "node"), node)?;
@@ -91,7 +92,8 @@ fn body_fields(fields: &Bound<'_, PyDict>, body: &ErrorBody, executed: Executed)
     let py = fields.py();
     fields.set_item(intern!(py, "message"), body.message.as_str())?;
     fields.set_item(intern!(py, "executed"), executed.as_str())?;
-    for (key, text) in [("type_name", &body.type_name), ("base", &body.base), ("traceback", &body.traceback)] {
+    for (key, text) in [("type_name", &body.type_name), ("base", &body.base), ("traceback", &body.traceback)]
+    {
         if let Some(text) = text {
             fields.set_item(key, text.as_str())?;
         }
@@ -123,7 +125,8 @@ fn ledger_fields<'py>(py: Python<'py>, ledger: &Ledger) -> PyResult<Bound<'py, P
 
 /// What an exception of a handler looks like to its caller. Never fails: what cannot be described is named by its type.
 pub(crate) fn describe_exception(py: Python<'_>, error: &PyErr, raises: &Py<PyTuple>) -> ErrorBody {
-    let described = hooks(py).and_then(|hooks| hooks.describe_exception.bind(py).call1((error.value(py), raises)));
+    let described =
+        hooks(py).and_then(|hooks| hooks.describe_exception.bind(py).call1((error.value(py), raises)));
     described.and_then(|fields| read_description(&fields)).unwrap_or_else(|defect| {
         defect.write_unraisable(py, None);
         ErrorBody::new(ErrorCode::Remote, "the function raised an exception that cannot be described")

@@ -52,27 +52,33 @@ impl Answer {
 }
 
 /// Decodes and binds; what does not fit is answered with `executed="no"`.
-pub(crate) fn prepare<'py>(
-    py: Python<'py>,
+pub(crate) fn prepare(
+    py: Python<'_>,
     function: Arc<Function>,
     invocation: Invocation,
-) -> Result<Ready<'py>, Answer> {
+) -> Result<Ready<'_>, Box<Answer>> {
     let info = Arc::new(CallInfo::new(&function.name, &invocation));
     let Invocation { value, ticket, deadline, .. } = invocation;
     if mpreg_node::now() >= deadline {
-        let body = ErrorBody::new(ErrorCode::DeadlineExceeded, "the deadline passed before the function could start");
-        return Err(Answer::refuse(ticket, body));
+        let body = ErrorBody::new(
+            ErrorCode::DeadlineExceeded,
+            "the deadline passed before the function could start",
+        );
+        return Err(Box::new(Answer::refuse(ticket, body)));
     }
     match bind(py, &function, value, &info) {
         // From here on the function counts as begun; a call that was taken back meanwhile must not.
         Ok(_) if !ticket.begin() => {
-            let body = ErrorBody::new(ErrorCode::CancelledByPeer, "the caller gave up before the function could start");
-            Err(Answer::refuse(ticket, body))
+            let body = ErrorBody::new(
+                ErrorCode::CancelledByPeer,
+                "the caller gave up before the function could start",
+            );
+            Err(Box::new(Answer::refuse(ticket, body)))
         }
         Ok((arguments, first, context)) => {
             Ok(Ready { arguments, first, context, running: Running { ticket, function, info } })
         }
-        Err(body) => Err(Answer::refuse(ticket, body)),
+        Err(body) => Err(Box::new(Answer::refuse(ticket, *body))),
     }
 }
 
@@ -83,21 +89,29 @@ fn bind<'py>(
     function: &Function,
     value: Payload,
     info: &Arc<CallInfo>,
-) -> Result<Started<'py>, ErrorBody> {
-    let internal = |error: PyErr| ErrorBody::new(ErrorCode::Internal, error.to_string());
-    let arguments = codec::decode_args(py, value, Some(&function.parameters)).map_err(|error| misfit(py, &error))?;
+) -> Result<Started<'py>, Box<ErrorBody>> {
+    let internal = |error: PyErr| Box::new(ErrorBody::new(ErrorCode::Internal, error.to_string()));
+    let arguments =
+        codec::decode_args(py, value, Some(&function.parameters)).map_err(|error| misfit(py, &error))?;
     let context = copy_context(py).map_err(internal)?;
     let call = Bound::new(py, CallContext { info: info.clone() }).map_err(internal)?;
-    within(&context, || ambient(py)?.call_method1(intern!(py, "set"), (&call,))).flatten().map_err(internal)?;
-    let first = function.make_context.as_ref().map(|make| make.bind(py).call1((call,))).transpose().map_err(internal)?;
+    within(&context, || ambient(py)?.call_method1(intern!(py, "set"), (&call,)))
+        .flatten()
+        .map_err(internal)?;
+    let first = function
+        .make_context
+        .as_ref()
+        .map(|make| make.bind(py).call1((call,)))
+        .transpose()
+        .map_err(internal)?;
     Ok((arguments, first, context))
 }
 
 /// Arguments that do not fit the signature, or a value that does not fit its hint.
-fn misfit(py: Python<'_>, error: &PyErr) -> ErrorBody {
+fn misfit(py: Python<'_>, error: &PyErr) -> Box<ErrorBody> {
     let shape = error.is_instance_of::<PyTypeError>(py);
     let code = if shape { ErrorCode::BadArguments } else { ErrorCode::Decode };
-    ErrorBody::new(code, error.value(py).to_string())
+    Box::new(ErrorBody::new(code, error.value(py).to_string()))
 }
 
 impl<'py> Ready<'py> {

@@ -40,14 +40,19 @@ struct State {
 
 impl Jobs {
     /// Runs a batch: inline functions to their end, coroutines as far as they go without waiting.
-    pub(crate) fn run(&self, py: Python<'_>, bridge: &Arc<Bridge>, invocations: Vec<Invocation>) -> PyResult<()> {
+    pub(crate) fn run(
+        &self,
+        py: Python<'_>,
+        bridge: &Arc<Bridge>,
+        invocations: Vec<Invocation>,
+    ) -> PyResult<()> {
         for invocation in invocations {
             let Ok(function) = invocation.handler.clone().downcast::<Function>() else { continue };
             let mode = function.mode;
             let ready = match prepare(py, function, invocation) {
                 Ok(ready) => ready,
                 Err(refusal) => {
-                    bridge.answer(py, refusal);
+                    bridge.answer(py, *refusal);
                     continue;
                 }
             };

@@ -106,8 +106,7 @@ impl<S: Subscriber> Layer<S> for ToPython {
         if level < LEVEL.load(Ordering::Acquire) || !target.starts_with("mpreg") {
             return;
         }
-        let mut line =
-            Line { level, logger: logger_of(target), message: String::new(), fields: Vec::new() };
+        let mut line = Line { level, logger: logger_of(target), message: String::new(), fields: Vec::new() };
         event.record(&mut line);
         let has_sink = SINK.lock().is_some();
         if !has_sink || !loops::any_alive() {
@@ -132,7 +131,11 @@ impl Visit for Line {
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        if field.name() == "message" { value.clone_into(&mut self.message) } else { self.fields.push((field.name(), value.to_owned())) }
+        if field.name() == "message" {
+            value.clone_into(&mut self.message);
+        } else {
+            self.fields.push((field.name(), value.to_owned()));
+        }
     }
 }
 

@@ -35,7 +35,8 @@ pub(crate) fn current_bridge(py: Python<'_>) -> PyResult<Arc<Bridge>> {
         return Err(config_error(py, why));
     };
     let address = running.as_ptr() as usize;
-    let last = LAST.with_borrow(|last| last.as_ref().filter(|(at, _)| *at == address).map(|(_, b)| b.clone()));
+    let last =
+        LAST.with_borrow(|last| last.as_ref().filter(|(at, _)| *at == address).map(|(_, b)| b.clone()));
     match last {
         Some(bridge) => Ok(bridge),
         None => find_or_open(py, &running, address),
@@ -46,16 +47,17 @@ fn find_or_open(py: Python<'_>, running: &Bound<'_, PyAny>, address: usize) -> P
     // Loops that were closed meanwhile are let go: nothing else tells us of their end.
     let all = ALL.lock().clone();
     let (dead, alive): (Vec<_>, Vec<_>) = all.into_iter().partition(|bridge| bridge.is_dead(py));
-    dead.iter().for_each(|bridge| bridge.close(py));
+    for bridge in &dead {
+        bridge.close(py);
+    }
     ALL.lock().retain(|bridge| !dead.iter().any(|gone| Arc::ptr_eq(gone, bridge)));
     let found = alive.into_iter().find(|bridge| bridge.event_loop(py).is(running));
-    let bridge = match found {
-        Some(bridge) => bridge,
-        None => {
-            let bridge = Bridge::open(running)?;
-            ALL.lock().push(bridge.clone());
-            bridge
-        }
+    let bridge = if let Some(bridge) = found {
+        bridge
+    } else {
+        let bridge = Bridge::open(running)?;
+        ALL.lock().push(bridge.clone());
+        bridge
     };
     LAST.set(Some((address, bridge.clone())));
     Ok(bridge)
@@ -66,7 +68,8 @@ pub(crate) fn refuse_on_serving_loop(py: Python<'_>) -> PyResult<()> {
     let Some(running) = running_loop(py)? else { return Ok(()) };
     let serves = ALL.lock().iter().any(|bridge| bridge.serves() && bridge.event_loop(py).is(&running));
     if serves {
-        let why = "this would block the loop that runs the node's handlers; use `await` with the asynchronous verb";
+        let why =
+            "this would block the loop that runs the node's handlers; use `await` with the asynchronous verb";
         return Err(config_error(py, why));
     }
     Ok(())
@@ -88,7 +91,9 @@ pub(crate) fn wake_any() {
 pub(crate) fn close_all(py: Python<'_>) {
     LAST.set(None);
     let all = std::mem::take(&mut *ALL.lock());
-    all.iter().for_each(|bridge| bridge.close(py));
+    for bridge in all {
+        bridge.close(py);
+    }
 }
 
 /// Forgets every bridge without touching it: this is a child made by `fork`.

@@ -68,8 +68,8 @@ pub(crate) struct NodeCore {
 }
 
 impl NodeCore {
-    pub(crate) fn caller(&self) -> PyResult<Caller> {
-        Ok(self.node.caller())
+    pub(crate) fn caller(&self) -> Caller {
+        self.node.caller()
     }
 
     fn check_process(&self, py: Python<'_>) -> PyResult<()> {
@@ -106,7 +106,8 @@ impl NodeCore {
     fn remove(&self, py: Python<'_>, name: &str, version: &str) -> PyResult<()> {
         self.check_process(py)?;
         let bad = |error: mpreg_types::NameError| config_error(py, error.to_string());
-        let (name, version) = (FunctionName::parse(name).map_err(bad)?, FunctionVersion::parse(version).map_err(bad)?);
+        let (name, version) =
+            (FunctionName::parse(name).map_err(bad)?, FunctionVersion::parse(version).map_err(bad)?);
         py.detach(|| self.node.remove(&name, &version)).map_err(|error| node_error(py, &error))
     }
 

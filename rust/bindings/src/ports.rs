@@ -33,16 +33,16 @@ impl Ports {
         value: Payload,
         pending: PendingCall,
     ) -> Result<(PortId, CallKey), NodeError> {
-        let entry = match self.ports.iter().position(|entry| entry.caller == caller.id()) {
-            Some(index) => &mut self.ports[index],
-            None => {
-                self.ports.retain(|entry| entry.port.is_open() || entry.outstanding > 0);
-                let port = Port::open(caller, mailbox)?;
-                self.ports.push(Entry { caller: caller.id(), port, pending: Vec::new(), outstanding: 0 });
-                let last = self.ports.len() - 1;
-                &mut self.ports[last]
-            }
+        let known = self.ports.iter().position(|entry| entry.caller == caller.id());
+        let index = if let Some(index) = known {
+            index
+        } else {
+            self.ports.retain(|entry| entry.port.is_open() || entry.outstanding > 0);
+            let port = Port::open(caller, mailbox)?;
+            self.ports.push(Entry { caller: caller.id(), port, pending: Vec::new(), outstanding: 0 });
+            self.ports.len() - 1
         };
+        let entry = &mut self.ports[index];
         let key = entry.port.begin(outgoing, value);
         let slot = key.slot();
         if slot >= entry.pending.len() {

@@ -1,14 +1,16 @@
 use std::time::Duration;
 
 use mpreg_node::FunctionSpec;
-use mpreg_types::{ContractHash, ForeignText, FunctionId, FunctionName, FunctionVersion, ResourceSet, Scope, Tag};
+use mpreg_types::{
+    ContractHash, ForeignText, FunctionId, FunctionName, FunctionVersion, ResourceSet, Scope, Tag,
+};
 use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::hooks::config_error;
 use crate::codec::hints::Parameters;
+use crate::hooks::config_error;
 
 /// Where a function runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +42,10 @@ impl std::fmt::Debug for Function {
 }
 
 /// Reads a `mpreg._functions.Registration`.
-pub(crate) fn read(registration: &Bound<'_, PyAny>, result_bytes_max: usize) -> PyResult<(FunctionSpec, Function)> {
+pub(crate) fn read(
+    registration: &Bound<'_, PyAny>,
+    result_bytes_max: usize,
+) -> PyResult<(FunctionSpec, Function)> {
     let py = registration.py();
     let spec = read_spec(registration)?;
     let make_context = registration.getattr(intern!(py, "make_context"))?;
@@ -72,8 +77,11 @@ fn read_spec(registration: &Bound<'_, PyAny>) -> PyResult<FunctionSpec> {
         );
     }
     let timeout: Option<f64> = registration.getattr(intern!(py, "timeout"))?.extract()?;
-    let resources: Vec<String> =
-        registration.getattr(intern!(py, "resources"))?.try_iter()?.map(|item| item?.extract()).collect::<PyResult<_>>()?;
+    let resources: Vec<String> = registration
+        .getattr(intern!(py, "resources"))?
+        .try_iter()?
+        .map(|item| item?.extract())
+        .collect::<PyResult<_>>()?;
     Ok(FunctionSpec {
         name: FunctionName::parse(&text("name")?).map_err(bad)?,
         id: FunctionId::parse(&text("id")?).map_err(bad)?,
@@ -88,7 +96,9 @@ fn read_spec(registration: &Bound<'_, PyAny>) -> PyResult<FunctionSpec> {
         idempotent: registration.getattr(intern!(py, "idempotent"))?.extract()?,
         concurrency: registration.getattr(intern!(py, "concurrency"))?.extract()?,
         timeout: timeout
-            .map(|seconds| Duration::try_from_secs_f64(seconds).map_err(|e| PyValueError::new_err(e.to_string())))
+            .map(|seconds| {
+                Duration::try_from_secs_f64(seconds).map_err(|e| PyValueError::new_err(e.to_string()))
+            })
             .transpose()?,
         contract: ContractHash::of(&text("contract")?),
         signature: ForeignText::new(text("signature")?),

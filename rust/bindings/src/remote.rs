@@ -5,18 +5,18 @@ use std::time::Duration;
 
 use mpreg_node::Outgoing;
 use mpreg_types::{
-    CallExtras, ClusterId, ContractHash, FunctionId, FunctionName, HopBudget, PreparedTarget, ResourceSet, Selector,
-    Target, VersionConstraint, Wanted, WantedCluster,
+    CallExtras, ClusterId, ContractHash, FunctionId, FunctionName, HopBudget, PreparedTarget, ResourceSet,
+    Selector, Target, VersionConstraint, Wanted, WantedCluster,
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::call::Call;
-use crate::plain;
 use crate::context::current_call;
 use crate::endpoint::{Endpoint, EndpointState};
 use crate::hooks::config_error;
+use crate::plain;
 
 /// What a call needs besides its arguments.
 #[derive(Debug)]
@@ -199,7 +199,8 @@ fn wanted(py: Python<'_>, name: Option<&str>, id: Option<&str>) -> PyResult<Want
 fn parse_resources(resources: Option<&Bound<'_, PyAny>>) -> PyResult<ResourceSet> {
     let Some(resources) = resources else { return Ok(ResourceSet::EMPTY) };
     let texts = resources.try_iter()?.map(|item| item?.extract()).collect::<PyResult<Vec<String>>>()?;
-    ResourceSet::parse(texts.iter().map(String::as_str)).map_err(|error| config_error(resources.py(), error.to_string()))
+    ResourceSet::parse(texts.iter().map(String::as_str))
+        .map_err(|error| config_error(resources.py(), error.to_string()))
 }
 
 /// Longest time a call may take or wait.
@@ -209,7 +210,10 @@ fn seconds(py: Python<'_>, what: &str, seconds: f64) -> PyResult<Duration> {
     if (0.0..=SECONDS_MAX).contains(&seconds) {
         Ok(Duration::from_secs_f64(seconds))
     } else {
-        Err(config_error(py, format!("{what}={seconds} is out of range: it takes 0 to {SECONDS_MAX} seconds")))
+        Err(config_error(
+            py,
+            format!("{what}={seconds} is out of range: it takes 0 to {SECONDS_MAX} seconds"),
+        ))
     }
 }
 

@@ -3,8 +3,8 @@
 use pyo3::prelude::*;
 use serde::de::DeserializeOwned;
 
-use crate::plain;
 use crate::hooks::config_error;
+use crate::plain;
 
 /// Reads a mapping as `T`; what does not fit is `ConfigError`.
 pub(crate) fn read<T: DeserializeOwned>(settings: &Bound<'_, PyAny>) -> PyResult<T> {

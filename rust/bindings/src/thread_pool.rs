@@ -158,7 +158,9 @@ impl Shared {
             if state.closed {
                 return false;
             }
-            if !state.queue.is_empty() && (state.active == 0 || (!state.standing_by && self.stand_by(&mut state))) {
+            if !state.queue.is_empty()
+                && (state.active == 0 || (!state.standing_by && self.stand_by(&mut state)))
+            {
                 if state.closed {
                     return false;
                 }

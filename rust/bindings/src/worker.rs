@@ -100,11 +100,11 @@ impl Worker {
 
 #[pymethods]
 impl Worker {
-    fn __await__<'py>(slf: Bound<'py, Self>) -> Bound<'py, Self> {
+    fn __await__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
         slf
     }
 
-    fn __iter__<'py>(slf: Bound<'py, Self>) -> Bound<'py, Self> {
+    fn __iter__(slf: Bound<'_, Self>) -> Bound<'_, Self> {
         slf
     }
 

@@ -40,7 +40,7 @@ impl Caller {
     pub fn look(&self, verb: &str, body: Bytes, timeout: Duration, end: End) {
         match self {
             Self::Node(node) => node.look(verb, body, timeout, end),
-            Self::Client(client) => client.look(verb, body, timeout, end),
+            Self::Client(client) => client.look(verb, &body, timeout, end),
         }
     }
 

@@ -17,6 +17,7 @@ use crate::client_shared::ClientShared;
 use crate::config::ClientConfig;
 use crate::doorway::{Doorway, Introduction};
 use crate::error::NodeError;
+use crate::mailbox::News;
 use crate::runtime::Runtime;
 
 /// How long opening tries all addresses.
@@ -45,10 +46,13 @@ impl Client {
 
     /// The same within a network of the test kit.
     pub fn within(config: ClientConfig, network: Network) -> Result<Self, NodeError> {
-        let parse = |text: &String| Address::parse(text).map_err(|error| NodeError::config(error.to_string()));
+        let parse =
+            |text: &String| Address::parse(text).map_err(|error| NodeError::config(error.to_string()));
         let addresses = config.addresses.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
         if addresses.is_empty() {
-            return Err(NodeError::config("a client needs the address of a node: connect(\"host:port\") or MPREG_SEEDS"));
+            return Err(NodeError::config(
+                "a client needs the address of a node: connect(\"host:port\") or MPREG_SEEDS",
+            ));
         }
         Ok(Self { shared: ClientShared::new(config)?, addresses, network, closing: Arc::default() })
     }
@@ -84,7 +88,7 @@ impl Client {
             if let Some(connection) = entry {
                 connection.close(CloseReason::Leaving);
             }
-            self.shared.tell_ports(&runtime);
+            runtime.mailboxes.tell_all(News::RouteChanged);
         }
         end(Ok(nil()));
     }
@@ -219,14 +223,19 @@ pub(crate) fn send_look(shared: Arc<ClientShared>, token: u64, question: Vec<u8>
             }
             tokio::time::sleep_until(give_up).await;
             // No news if it was answered.
-            let why = NodeError::new(mpreg_types::ErrorCode::DeadlineExceeded, "the entry node did not answer in time");
+            let why = NodeError::new(
+                mpreg_types::ErrorCode::DeadlineExceeded,
+                "the entry node did not answer in time",
+            );
             shared.answer_look(token, Err(why));
         });
     });
 }
 
 fn send_over_entry(shared: &ClientShared, runtime: &Runtime, token: u64, question: &[u8]) -> bool {
-    let Some(connection) = shared.entry().and_then(|entry| runtime.connections.find(entry)) else { return false };
+    let Some(connection) = shared.entry().and_then(|entry| runtime.connections.find(entry)) else {
+        return false;
+    };
     let sent = connection.send_look(token, question).is_ok();
     connection.flush();
     sent

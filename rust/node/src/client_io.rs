@@ -39,7 +39,7 @@ impl FrameHandler for ClientIo {
         let instance = peer.instance.as_ref().map_or_else(|| peer.node.short(), ToString::to_string);
         let label = format!("{}/{}/{instance}", peer.cluster, peer.name);
         self.shared.set_entry(Some((connection.id(), peer.node, label)));
-        self.shared.tell_ports(&self.runtime);
+        self.runtime.mailboxes.tell_all(News::RouteChanged);
     }
 
     fn frame(&mut self, connection: &Arc<Connection>, frame: Incoming) {
@@ -57,7 +57,11 @@ impl FrameHandler for ClientIo {
                 self.replies.push(Item::Reply { port, connection, stream, head, value, wire_bytes: 0 });
             }
             Incoming::Started { tokens } => {
-                let started = |token| Item::Started { port: PortId(bridge_of(token)), connection: connection.id(), token };
+                let started = |token| Item::Started {
+                    port: PortId(bridge_of(token)),
+                    connection: connection.id(),
+                    token,
+                };
                 self.replies.extend(tokens.into_iter().map(started));
             }
             Incoming::Control { kind: FrameKind::LookReply, stream, payload } => {

@@ -17,7 +17,6 @@ use crate::dispatch::Origin;
 use crate::error::NodeError;
 use crate::look::AnswerParts;
 use crate::node_shared::{empty_snapshot, next_serial};
-use crate::runtime::Runtime;
 
 /// What a client's threads share. It is no member: it has connections and call tables, and no engine or catalog.
 #[derive(Debug)]
@@ -67,7 +66,9 @@ impl ClientShared {
             retry_budget: Arc::new(RetryBudget::new(RetryConfig::default())),
             entry: AtomicU64::new(0),
             entry_label: Mutex::new(None),
-            closed: Mutex::new(Some("the client is not open yet; `async with mpreg.connect(...)`".to_owned())),
+            closed: Mutex::new(Some(
+                "the client is not open yet; `async with mpreg.connect(...)`".to_owned(),
+            )),
             looks: Mutex::default(),
             signer,
             config,
@@ -109,7 +110,7 @@ impl ClientShared {
     }
 
     /// Asks the entry node.
-    pub(crate) fn look(self: &Arc<Self>, verb: &str, body: Bytes, timeout: Duration, end: End) {
+    pub(crate) fn look(self: &Arc<Self>, verb: &str, body: &[u8], timeout: Duration, end: End) {
         if let Some(why) = self.closed_reason() {
             return end(Err(NodeError::connection_lost(why)));
         }
@@ -120,7 +121,12 @@ impl ClientShared {
             looks.open.insert(token, (end, AnswerParts::default()));
             token
         };
-        crate::client::send_look(self.clone(), token, crate::look::encode_question(verb, &body, timeout), timeout);
+        crate::client::send_look(
+            self.clone(),
+            token,
+            crate::look::encode_question(verb, body, timeout),
+            timeout,
+        );
     }
 
     /// The answer to a look, or why there is none.
@@ -145,10 +151,5 @@ impl ClientShared {
         for (end, _) in open.into_values() {
             end(Err(NodeError::connection_lost(why)));
         }
-    }
-
-    /// Everybody who waits for an entry node looks again.
-    pub(crate) fn tell_ports(&self, runtime: &Runtime) {
-        runtime.mailboxes.tell_all(crate::mailbox::News::RouteChanged);
     }
 }

@@ -4,24 +4,24 @@ use mpreg_types::Time;
 
 /// The one place that reads clocks: everything pure gets its time from here, as an input.
 #[derive(Debug, Clone, Copy)]
-pub struct Clock {
+pub(crate) struct Clock {
     start: Instant,
 }
 
 impl Clock {
     /// Starts at [`Time::ZERO`].
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self { start: Instant::now() }
     }
 
     /// Monotonic time since the start.
-    pub fn now(&self) -> Time {
+    pub(crate) fn now(&self) -> Time {
         Time::from_micros(u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 
     /// When `time` will be on tokio's clock.
-    pub fn instant(&self, time: Time) -> tokio::time::Instant {
-        const FAR: std::time::Duration = std::time::Duration::from_secs(365 * 24 * 3600);
+    pub(crate) fn instant(&self, time: Time) -> tokio::time::Instant {
+        const FAR: std::time::Duration = std::time::Duration::from_hours(365 * 24);
         tokio::time::Instant::from_std(self.start + time.since(Time::ZERO).min(FAR))
     }
 }

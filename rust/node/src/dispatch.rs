@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use mpreg_rpc::{CallKey, Claim, InboundKey, Running};
 use mpreg_transport::Connection;
-use mpreg_types::{CallHead, ConnectionId, ErrorBody, ErrorCode, Executed, Payload, ReplyHead, StreamId, Time};
+use mpreg_types::{
+    CallHead, ConnectionId, ErrorBody, ErrorCode, Executed, Payload, ReplyHead, StreamId, Time,
+};
 
 use crate::inbound::Inbound;
 use crate::mailbox::{Item, Mailbox, PortId};
@@ -58,7 +60,10 @@ pub struct Invocation {
 
 impl fmt::Debug for Invocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Invocation").field("call", &self.head.call).field("key", &self.ticket.key()).finish_non_exhaustive()
+        f.debug_struct("Invocation")
+            .field("call", &self.head.call)
+            .field("key", &self.ticket.key())
+            .finish_non_exhaustive()
     }
 }
 
@@ -87,10 +92,22 @@ impl Ticket {
     ) -> Self {
         let key = InvocationKey::Remote(connection.id(), stream);
         let (slot, claim, running) = invoked;
-        Self { to: Some(ReplyTo::Remote { connection, stream, slot, inbound }), key, token, claim, _running: running }
+        Self {
+            to: Some(ReplyTo::Remote { connection, stream, slot, inbound }),
+            key,
+            token,
+            claim,
+            _running: running,
+        }
     }
 
-    pub(crate) fn local(mailbox: Arc<Mailbox>, port: PortId, key: CallKey, claim: Claim, running: Running) -> Self {
+    pub(crate) fn local(
+        mailbox: Arc<Mailbox>,
+        port: PortId,
+        key: CallKey,
+        claim: Claim,
+        running: Running,
+    ) -> Self {
         let to = Some(ReplyTo::Local { mailbox, port, key });
         Self { to, key: InvocationKey::Local(port, key), token: key.token(), claim, _running: running }
     }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mpreg_transport::{Address, Counters, DialError, Established, HandshakeFailure, Handshakes, Link, Network};
+use mpreg_transport::{
+    Address, Counters, DialError, Established, HandshakeFailure, Handshakes, Link, Network,
+};
 use mpreg_types::{ClusterId, Incarnation, Instance, NodeId, NodeName, Signer};
 use mpreg_wire::handshake::{LocalHello, Policy, Side};
 use mpreg_wire::verify::Ed25519;
@@ -68,14 +70,14 @@ impl Doorway {
             ..Limits::default()
         };
         limits.check().map_err(|error| NodeError::config(error.to_string()))?;
-        let handshakes =
-            Handshakes::new(limits.clone(), security.tls.clone(), Arc::new(Ed25519), Arc::new(Counters::default()));
+        let handshakes = Handshakes::new(
+            limits.clone(),
+            security.tls.clone(),
+            Arc::new(Ed25519),
+            Arc::new(Counters::default()),
+        );
         let policy = Policy { certificate: security.tls.is_some(), ..policy };
         Ok(Self { network, security, handshakes, introduction, limits, policy, label })
-    }
-
-    pub(crate) fn counters(&self) -> &Arc<Counters> {
-        self.handshakes.counters()
     }
 
     /// Dials one address and shakes hands.
@@ -100,7 +102,8 @@ impl Doorway {
         known: impl FnOnce(NodeId) -> Option<Incarnation>,
     ) -> Result<Established, KnockError> {
         let intro = &self.introduction;
-        let nonce = random_bytes().map_err(|error| KnockError::Forbidden(NodeError::config(error.to_string())))?;
+        let nonce =
+            random_bytes().map_err(|error| KnockError::Forbidden(NodeError::config(error.to_string())))?;
         let local = LocalHello {
             cluster: intro.cluster.clone(),
             instance: intro.instance.clone(),

@@ -5,7 +5,7 @@ use mpreg_types::{ErrorBody, ErrorCode, Executed};
 #[error("{}", body.message.as_str())]
 pub struct NodeError {
     /// Code and message.
-    pub body: ErrorBody,
+    pub body: Box<ErrorBody>,
     /// What is known of whether anything ran.
     pub executed: Executed,
 }
@@ -13,7 +13,7 @@ pub struct NodeError {
 impl NodeError {
     /// An error of `code` that says `message`; nothing ran.
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { body: ErrorBody::new(code, message), executed: Executed::No }
+        Self { body: Box::new(ErrorBody::new(code, message)), executed: Executed::No }
     }
 
     /// Settings are wrong.

@@ -7,7 +7,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use mpreg_routing::Slots;
 use mpreg_types::{
-    ContractHash, ErrorBody, ErrorCode, ForeignText, FunctionId, FunctionName, FunctionVersion, ResourceSet, Scope, Tag,
+    ContractHash, ErrorBody, ErrorCode, ForeignText, FunctionId, FunctionName, FunctionVersion, ResourceSet,
+    Scope, Tag,
 };
 
 use crate::dispatch::{Dispatcher, InvocationKey};
@@ -44,7 +45,7 @@ pub struct FunctionSpec {
 }
 
 /// A function of this process: how to run it.
-pub struct LocalEntry {
+pub(crate) struct LocalEntry {
     pub(crate) handler: Arc<dyn Any + Send + Sync>,
     pub(crate) dispatcher: Arc<dyn Dispatcher>,
     pub(crate) slots: Arc<Slots>,
@@ -113,5 +114,8 @@ impl Functions {
 
 /// For a call that reached the node after its function was removed.
 pub(crate) fn removed() -> ErrorBody {
-    ErrorBody::new(ErrorCode::FunctionNotFound, "the function was removed from this node a moment ago; call again")
+    ErrorBody::new(
+        ErrorCode::FunctionNotFound,
+        "the function was removed from this node a moment ago; call again",
+    )
 }

@@ -54,7 +54,7 @@ pub(crate) fn decode_question(payload: &[u8]) -> Result<Question, NodeError> {
 pub(crate) fn encode_answer(answer: Result<Bytes, NodeError>) -> Vec<Vec<u8>> {
     let answer = match answer {
         Ok(value) => Answer::Value(ByteBuf::from(value.to_vec())),
-        Err(error) => Answer::Error { body: error.body, executed: error.executed },
+        Err(error) => Answer::Error { body: *error.body, executed: error.executed },
     };
     let encoded = mpreg_wire::message::encode(&answer);
     let parts = encoded.chunks(PART_BYTES);
@@ -74,7 +74,9 @@ pub(crate) struct AnswerParts(BytesMut);
 impl AnswerParts {
     /// Adds a part; the answer, once it is whole.
     pub(crate) fn add(&mut self, payload: &[u8]) -> Option<Result<Bytes, NodeError>> {
-        let broken = |why: &str| Some(Err(NodeError::new(ErrorCode::Decode, format!("the entry node's answer {why}"))));
+        let broken = |why: &str| {
+            Some(Err(NodeError::new(ErrorCode::Decode, format!("the entry node's answer {why}"))))
+        };
         let Some((mark, part)) = payload.split_first() else { return broken("is empty") };
         if self.0.len() + part.len() > ANSWER_BYTES_MAX {
             return broken("is longer than 64 MiB: ask for less, as by a narrower pattern");
@@ -85,7 +87,7 @@ impl AnswerParts {
         }
         Some(match mpreg_wire::message::decode(&self.0) {
             Ok(Answer::Value(value)) => Ok(Bytes::from(value.into_vec())),
-            Ok(Answer::Error { body, executed }) => Err(NodeError { body, executed }),
+            Ok(Answer::Error { body, executed }) => Err(NodeError { body: Box::new(body), executed }),
             Err(error) => Err(NodeError::new(ErrorCode::Decode, error.to_string())),
         })
     }

@@ -42,11 +42,18 @@ impl Node {
 
     /// The same within a network of the test kit.
     pub fn within(config: NodeConfig, network: Network) -> Result<Self, NodeError> {
-        let parse = |text: &String| Address::parse(text).map_err(|error| NodeError::config(error.to_string()));
+        let parse =
+            |text: &String| Address::parse(text).map_err(|error| NodeError::config(error.to_string()));
         let listen = parse(&config.listen)?;
         let seeds = config.seeds.iter().map(parse).collect::<Result<_, _>>()?;
         config.links.iter().try_for_each(|link| parse(link).map(drop))?;
-        Ok(Self { shared: NodeShared::new(config)?, listen, seeds, next_handle: Arc::new(AtomicU64::new(1)), network })
+        Ok(Self {
+            shared: NodeShared::new(config)?,
+            listen,
+            seeds,
+            next_handle: Arc::new(AtomicU64::new(1)),
+            network,
+        })
     }
 
     /// What calls go through.
@@ -82,7 +89,10 @@ impl Node {
         handler: Arc<dyn Any + Send + Sync>,
     ) -> Result<(), NodeError> {
         if spec.name.is_reserved() {
-            return Err(NodeError::config(format!("{}: names under \"mpreg.\" are the mesh's own", spec.name)));
+            return Err(NodeError::config(format!(
+                "{}: names under \"mpreg.\" are the mesh's own",
+                spec.name
+            )));
         }
         if self.shared.functions.handle_of(&spec.name, &spec.version).is_some() {
             let why = format!("{} {} is registered on this node already", spec.name, spec.version);
@@ -144,7 +154,8 @@ impl Node {
     /// Drains, says GOODBYE, closes. Twice changes nothing.
     pub fn stop(&self, reason: LeaveReason, end: End) {
         if self.shared.phase() == Phase::New {
-            self.shared.set_phase(Phase::Stopped(format!("node {} was stopped before it started", self.id())));
+            self.shared
+                .set_phase(Phase::Stopped(format!("node {} was stopped before it started", self.id())));
             return end(Ok(nil()));
         }
         self.shared.command_or(Command::Stop(reason, end));

@@ -13,11 +13,15 @@ const FILE: &str = "node.key";
 /// The 32 secret bytes of the key.
 pub(crate) fn load_or_draw(data_dir: Option<&Path>) -> Result<[u8; 32], NodeError> {
     let Some(directory) = data_dir else {
-        return random_bytes().map_err(|error| NodeError::config(format!("no random bytes from the system: {error}")));
+        return random_bytes()
+            .map_err(|error| NodeError::config(format!("no random bytes from the system: {error}")));
     };
     let path = directory.join(FILE);
     keep(&path).map_err(|error| {
-        NodeError::config(format!("the node's key {} cannot be used: {error}; check data_dir", path.display()))
+        NodeError::config(format!(
+            "the node's key {} cannot be used: {error}; check data_dir",
+            path.display()
+        ))
     })
 }
 

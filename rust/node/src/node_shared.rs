@@ -158,7 +158,9 @@ impl NodeShared {
 
     pub(crate) fn closed_reason(&self) -> Option<String> {
         match &*self.phase.lock() {
-            Phase::New => Some(format!("node {} has not started; `async with node:` or `node.serve()`", self.label)),
+            Phase::New => {
+                Some(format!("node {} has not started; `async with node:` or `node.serve()`", self.label))
+            }
             Phase::Starting | Phase::Running => None,
             Phase::Stopped(why) => Some(why.clone()),
         }
@@ -168,6 +170,6 @@ impl NodeShared {
         if node == self.me.node {
             return self.label.clone();
         }
-        self.snapshot.load().label(node).map_or_else(|| node.short(), |label| label.to_string())
+        self.snapshot.load().label(node).map_or_else(|| node.short(), ToString::to_string)
     }
 }

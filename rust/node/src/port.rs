@@ -6,11 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mpreg_rpc::{CallKey, CallTable, LocalCall, Outbound, Request, SendFailure, TableConfig};
 use mpreg_routing::Snapshot;
+use mpreg_rpc::{CallKey, CallTable, LocalCall, Outbound, Request, SendFailure, TableConfig};
 use mpreg_transport::{Connection, SendError};
 use mpreg_types::{
-    CallExtras, CallHead, ConnectionId, ErrorBody, ErrorCode, HopBudget, Payload, PreparedTarget, StreamId, Time,
+    CallExtras, CallHead, ConnectionId, ErrorBody, ErrorCode, HopBudget, Payload, PreparedTarget, StreamId,
+    Time,
 };
 
 use crate::caller::Caller;
@@ -64,14 +65,18 @@ impl Port {
     pub fn open(caller: &Caller, mailbox: &Arc<Mailbox>) -> Result<Self, NodeError> {
         let runtime = Runtime::current()?;
         let id = runtime.mailboxes.open(mailbox).ok_or_else(|| {
-            NodeError::config("too many threads and loops of this process call through the mesh (65,535 at most)")
+            NodeError::config(
+                "too many threads and loops of this process call through the mesh (65,535 at most)",
+            )
         })?;
         let process = caller.process();
-        let origin = mpreg_rpc::Caller { origin: process.node, incarnation: process.incarnation, bridge: id.0 };
+        let origin =
+            mpreg_rpc::Caller { origin: process.node, incarnation: process.incarnation, bridge: id.0 };
         let seed = u64::from_le_bytes(
             crate::entropy::random_bytes::<8>().map_err(|error| NodeError::config(error.to_string()))?,
         );
-        let table = CallTable::new(TableConfig::default(), origin, caller.workload(), caller.retry_budget(), seed);
+        let table =
+            CallTable::new(TableConfig::default(), origin, caller.workload(), caller.retry_budget(), seed);
         let link = PortLink {
             id,
             caller: caller.clone(),
@@ -128,7 +133,9 @@ impl Port {
                 table.reply(connection, stream, head, value, now, link, ended);
                 link.consumed(connection, wire_bytes);
             }
-            Item::LocalReply { key, head, value, .. } => table.local_result(key, head, value, now, link, ended),
+            Item::LocalReply { key, head, value, .. } => {
+                table.local_result(key, head, value, now, link, ended);
+            }
             Item::Started { connection, token, .. } => table.started(connection, token, now, link, ended),
             Item::Tick { .. } => {
                 *armed = None;
@@ -277,9 +284,14 @@ impl Outbound for PortLink {
         self.known.iter().find(|known| known.id() == connection).and_then(|known| known.rtt())
     }
 
-    fn send_call(&mut self, to: ConnectionId, head: &CallHead, value: &Payload) -> Result<StreamId, SendFailure> {
+    fn send_call(
+        &mut self,
+        to: ConnectionId,
+        head: &CallHead,
+        value: &Payload,
+    ) -> Result<StreamId, SendFailure> {
         let connection = self.connection(to).ok_or(SendFailure::Closed)?;
-        let stream = connection.send_call(head, value).map_err(send_failure)?;
+        let stream = connection.send_call(head, value).map_err(|error| send_failure(&error))?;
         self.mark_dirty(connection);
         Ok(stream)
     }
@@ -316,9 +328,9 @@ impl Outbound for PortLink {
     }
 }
 
-pub(crate) fn send_failure(error: SendError) -> SendFailure {
+pub(crate) fn send_failure(error: &SendError) -> SendFailure {
     match error {
-        SendError::NoCredit { .. } => SendFailure::NoCredit,
+        SendError::NoCredit => SendFailure::NoCredit,
         SendError::TooManyPending { .. } => SendFailure::TooManyPending,
         SendError::TooLarge { .. } => SendFailure::TooLarge,
         _ => SendFailure::Closed,

@@ -56,7 +56,9 @@ impl Runtime {
             return Ok(runtime);
         }
         let fresh = Arc::new(Self::start(pid).map_err(|error| {
-            NodeError::config(format!("the threads of mpreg cannot be started: {error}; check the process's limits"))
+            NodeError::config(format!(
+                "the threads of mpreg cannot be started: {error}; check the process's limits"
+            ))
         })?);
         CURRENT.store(Some(fresh.clone()));
         Ok(fresh)

@@ -76,7 +76,9 @@ fn default_path() -> Result<PathBuf, NodeError> {
         .or_else(|| home().map(|home| home.join(".local/state")));
     if let Some(state) = state {
         let directory = state.join("mpreg");
-        if fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory).is_ok() && is_writable(&directory) {
+        if fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory).is_ok()
+            && is_writable(&directory)
+        {
             return Ok(directory.join("secret"));
         }
     }

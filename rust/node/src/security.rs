@@ -50,7 +50,11 @@ fn load_tls(settings: &Settings, cluster: Option<&ClusterId>) -> Result<Option<T
     let (ca, certificate, key) = match (&settings.tls_ca, &settings.tls_cert, &settings.tls_key) {
         (None, None, None) => return Ok(None),
         (Some(ca), Some(certificate), Some(key)) => (ca.clone(), certificate.clone(), key.clone()),
-        _ => return Err(NodeError::config("tls_ca, tls_cert and tls_key belong together: set all three or none")),
+        _ => {
+            return Err(NodeError::config(
+                "tls_ca, tls_cert and tls_key belong together: set all three or none",
+            ));
+        }
     };
     let Some(cluster) = cluster else {
         return Err(NodeError::config("a client with certificates names its cluster: cluster=..."));

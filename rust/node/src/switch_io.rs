@@ -145,7 +145,7 @@ impl SwitchIo {
                 let sent = match self.connection(to) {
                     Some(connection) => {
                         self.mark_dirty(&connection);
-                        connection.send_call(&head, &value).map_err(send_failure)
+                        connection.send_call(&head, &value).map_err(|error| send_failure(&error))
                     }
                     None => Err(mpreg_rpc::SendFailure::Closed),
                 };
@@ -171,8 +171,13 @@ impl SwitchIo {
     fn invoke(&mut self, call: mpreg_rpc::Invocation) {
         let Some(link) = self.links.get(&call.from) else { return };
         let invoked = (call.key, call.claim, call.running);
-        let ticket =
-            Ticket::remote(link.connection.clone(), call.stream, call.head.token, invoked, self.shared.inbound.clone());
+        let ticket = Ticket::remote(
+            link.connection.clone(),
+            call.stream,
+            call.head.token,
+            invoked,
+            self.shared.inbound.clone(),
+        );
         let origin = origin_of(&call.head, link);
         let Some(entry) = self.shared.functions.find(call.function) else {
             let mut replies = crate::dispatch::Replies::default();
@@ -187,7 +192,8 @@ impl SwitchIo {
             value: call.value,
             ticket,
         };
-        let same = |batch: &&mut (Arc<dyn Dispatcher>, Vec<Invocation>)| Arc::ptr_eq(&batch.0, &entry.dispatcher);
+        let same =
+            |batch: &&mut (Arc<dyn Dispatcher>, Vec<Invocation>)| Arc::ptr_eq(&batch.0, &entry.dispatcher);
         match self.deliveries.iter_mut().find(same) {
             Some((_, batch)) => batch.push(invocation),
             None => self.deliveries.push((entry.dispatcher.clone(), vec![invocation])),
@@ -212,7 +218,14 @@ impl SwitchIo {
         }
     }
 
-    fn reply_came(&mut self, connection: &Connection, stream: StreamId, head: ReplyHead, value: Payload, owed: usize) {
+    fn reply_came(
+        &mut self,
+        connection: &Connection,
+        stream: StreamId,
+        head: ReplyHead,
+        value: Payload,
+        owed: usize,
+    ) {
         let bridge = bridge_of(head.token);
         if bridge == SWITCH_BRIDGE {
             let now = self.enter();
@@ -239,7 +252,9 @@ impl SwitchIo {
 
     fn refuse_value(&mut self, connection: &Connection, stream: StreamId, head: &CallHead, why: AdmitError) {
         let (code, retry) = match why {
-            AdmitError::TooLarge { .. } => (ErrorCode::TooLarge, "send it in parts, or raise max_value_bytes"),
+            AdmitError::TooLarge { .. } => {
+                (ErrorCode::TooLarge, "send it in parts, or raise max_value_bytes")
+            }
             AdmitError::NoRoom { .. } => (ErrorCode::Overloaded, "try again, or raise receive_bytes"),
         };
         let value = encode_error(&ErrorBody::new(code, format!("{why}; {retry}")));
@@ -331,7 +346,8 @@ impl FrameHandler for SwitchIo {
             }
             Incoming::Started { tokens } => self.started(connection, &tokens),
             Incoming::Control { kind: FrameKind::Look, stream, payload } => {
-                let look = Command::ClientLook { connection: connection.clone(), token: stream, body: payload };
+                let look =
+                    Command::ClientLook { connection: connection.clone(), token: stream, body: payload };
                 self.shared.command(look);
             }
             Incoming::Control { kind, payload, .. } => {
@@ -369,7 +385,9 @@ impl FrameHandler for SwitchIo {
         if bytes > settings.max_value_bytes {
             return Err(AdmitError::TooLarge { bytes, max: settings.max_value_bytes });
         }
-        let Some(link) = self.links.get_mut(&connection.id()) else { return Err(AdmitError::NoRoom { bytes }) };
+        let Some(link) = self.links.get_mut(&connection.id()) else {
+            return Err(AdmitError::NoRoom { bytes });
+        };
         // One peer gets at most half of it.
         let fits = self.receiving + bytes <= settings.receive_bytes
             && link.receiving + bytes <= settings.receive_bytes / 2;

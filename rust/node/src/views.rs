@@ -83,7 +83,8 @@ impl DescriptionView {
     /// The highest version speaks for the name; `None` if there is no version at all.
     pub(crate) fn new(description: &Description, entries: &[FunctionRow]) -> Option<Self> {
         let first = description.versions.first()?;
-        let mut versions: Vec<String> = description.versions.iter().map(|row| row.version.to_string()).collect();
+        let mut versions: Vec<String> =
+            description.versions.iter().map(|row| row.version.to_string()).collect();
         versions.dedup();
         let resources: std::collections::BTreeSet<String> =
             entries.iter().flat_map(|row| row.resources.iter()).map(ToString::to_string).collect();

@@ -48,7 +48,8 @@ impl Driver {
 
     /// Gives the switch its turns without frames: deadlines, ended calls, snapshots.
     pub(super) fn spawn_switch_task(&mut self) {
-        let (switch, shared, runtime) = (Arc::downgrade(&self.switch), self.shared.clone(), self.runtime.clone());
+        let (switch, shared, runtime) =
+            (Arc::downgrade(&self.switch), self.shared.clone(), self.runtime.clone());
         self.runtime.on_io(move || {
             tokio::task::spawn_local(async move {
                 // Weak: when the node ends, so does this task with its next wake-up.

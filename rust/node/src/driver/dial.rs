@@ -111,7 +111,9 @@ fn fatal_of(error: &KnockError) -> Option<NodeError> {
     match error {
         KnockError::Handshake(HandshakeFailure::Refused(
             HandshakeError::Refused(refusal) | HandshakeError::RefusedByPeer(refusal),
-        )) if matches!(refusal, Refusal::StaleIncarnation { .. }) => Some(NodeError::config(refusal.to_string())),
+        )) if matches!(refusal, Refusal::StaleIncarnation { .. }) => {
+            Some(NodeError::config(refusal.to_string()))
+        }
         _ => None,
     }
 }

@@ -31,7 +31,7 @@ impl Driver {
                     self.withdraw(&entry);
                 }
                 self.shared.functions.remove(handle);
-                drop(done.send(()));
+                let _ = done.send(());
             }
             Command::Look { verb, body, timeout, end } => {
                 let asker = super::looks::Asker::Own(end);
@@ -69,7 +69,11 @@ impl Driver {
             addresses,
             declared: peer.declared,
         };
-        self.hear(Input::Connected { peer: node, connection: connection.id(), dialled: connection.dialled() });
+        self.hear(Input::Connected {
+            peer: node,
+            connection: connection.id(),
+            dialled: connection.dialled(),
+        });
     }
 
     fn closed(&mut self, connection: &Arc<Connection>, cause: &LostCause) {

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mpreg_engine::{CatalogQuery, ChangeKind, WatchToken};
+use mpreg_engine::{CatalogQuery, ChangeKind, FunctionRow, WatchToken};
 use mpreg_routing::Context;
 use mpreg_transport::Connection;
 use mpreg_types::{
-    ClusterId, ConnectionId, ContractHash, ErrorCode, Executed, FunctionId, FunctionName, Incarnation, NamePattern, NodeId,
-    ResourceSet, Selector, StreamId, Target, Time, VersionConstraint, Wanted, WantedCluster,
+    ClusterId, ConnectionId, ContractHash, ErrorCode, Executed, FunctionId, FunctionName, Incarnation,
+    NamePattern, NodeId, ResourceSet, Scope, Selector, StreamId, Target, Time, VersionConstraint, Wanted,
+    WantedCluster,
 };
 use serde::{Deserialize, Serialize};
 
@@ -127,7 +128,8 @@ impl Looks {
 
     /// A client is gone: nobody waits for its answers.
     pub(super) fn forget_client(&mut self, id: ConnectionId) {
-        self.kept.retain(|kept| !matches!(&kept.asker, Asker::Client(connection, _) if connection.id() == id));
+        self.kept
+            .retain(|kept| !matches!(&kept.asker, Asker::Client(connection, _) if connection.id() == id));
     }
 
     /// The node ends.
@@ -149,7 +151,8 @@ fn encoded<T: Serialize>(view: &T) -> Outcome {
 }
 
 fn read<'de, T: Deserialize<'de>>(body: &'de [u8]) -> Result<T, NodeError> {
-    rmp_serde::from_slice(body).map_err(|error| NodeError::config(format!("the question cannot be read: {error}")))
+    rmp_serde::from_slice(body)
+        .map_err(|error| NodeError::config(format!("the question cannot be read: {error}")))
 }
 
 impl Driver {
@@ -175,7 +178,9 @@ impl Driver {
             Ok(Outcome::Later(waiting)) if self.looks.kept.len() < WAITING_MAX => {
                 let until = match &waiting {
                     Waiting::Changes { .. } => until.min(self.now() + WATCH_MAX),
-                    Waiting::Candidates { selector, as_rows: true, .. } => until.min(self.now() + selector.wait),
+                    Waiting::Candidates { selector, as_rows: true, .. } => {
+                        until.min(self.now() + selector.wait)
+                    }
                     Waiting::Candidates { .. } => until,
                 };
                 self.looks.kept.push(Kept { waiting, until, own_call, asker });
@@ -190,7 +195,9 @@ impl Driver {
 
     fn view(&mut self, verb: &str, body: &[u8], own_call: bool) -> Result<Outcome, NodeError> {
         Ok(match verb {
-            "ping" => encoded(&PingView { node: self.shared.label.clone(), version: env!("CARGO_PKG_VERSION") }),
+            "ping" => {
+                encoded(&PingView { node: self.shared.label.clone(), version: env!("CARGO_PKG_VERSION") })
+            }
             "members" => encoded(&self.members()),
             "catalog" => self.catalog(&read(body)?, own_call)?,
             "describe" => self.describe(&read(body)?, own_call)?,
@@ -203,16 +210,24 @@ impl Driver {
             "wait_for" => {
                 let selection: Selection = read(body)?;
                 let nodes = selection.nodes.unwrap_or(1).max(1);
-                Outcome::Later(Waiting::Candidates { selector: Box::new(selection.selector()?), nodes, as_rows: false })
+                Outcome::Later(Waiting::Candidates {
+                    selector: Box::new(selection.selector()?),
+                    nodes,
+                    as_rows: false,
+                })
             }
             "candidates" => match mpreg_wire::message::decode::<Target>(body) {
-                Ok(Target::Select(selector)) => {
-                    Outcome::Later(Waiting::Candidates { selector: Box::new(selector), nodes: 1, as_rows: true })
-                }
+                Ok(Target::Select(selector)) => Outcome::Later(Waiting::Candidates {
+                    selector: Box::new(selector),
+                    nodes: 1,
+                    as_rows: true,
+                }),
                 _ => return Err(NodeError::config("call_all needs a function, not one candidate")),
             },
             "watch" => Outcome::Later(Waiting::Changes { question: read(body)? }),
-            other => return Err(NodeError::config(format!("this node has no view {other:?}: it may be older"))),
+            other => {
+                return Err(NodeError::config(format!("this node has no view {other:?}: it may be older")));
+            }
         })
     }
 
@@ -257,7 +272,7 @@ impl Driver {
                 })
             }
             Waiting::Changes { question } => {
-                let view = self.changes(question);
+                let view = self.changes(question, kept.own_call);
                 (view.reset || !view.changes.is_empty()).then(|| mpreg_wire::message::encode(&view).into())
             }
         }
@@ -266,7 +281,9 @@ impl Driver {
     /// The answer to a look whose time is over.
     fn in_vain(&self, kept: &Kept) -> Result<Bytes, NodeError> {
         match &kept.waiting {
-            Waiting::Changes { question } => Ok(mpreg_wire::message::encode(&self.changes(question)).into()),
+            Waiting::Changes { question } => {
+                Ok(mpreg_wire::message::encode(&self.changes(question, kept.own_call)).into())
+            }
             Waiting::Candidates { selector, as_rows, .. } => {
                 let snapshot = self.shared.snapshot.load();
                 let context = self.context(kept.own_call);
@@ -293,10 +310,13 @@ impl Driver {
             // Kinds of later versions: nothing of them is here.
             Some("queue" | "topic" | "cache") => return Ok(encoded(&Vec::<EntryView>::new())),
             Some(other) => {
-                return Err(NodeError::config(format!("{other:?} is no kind: function, node, queue, topic or cache")));
+                return Err(NodeError::config(format!(
+                    "{other:?} is no kind: function, node, queue, topic or cache"
+                )));
             }
         }
-        let elsewhere = question.cluster.as_ref().is_some_and(|asked| asked != self.shared.config.cluster.as_str());
+        let elsewhere =
+            question.cluster.as_ref().is_some_and(|asked| asked != self.shared.config.cluster.as_str());
         if elsewhere {
             return Ok(encoded(&Vec::<EntryView>::new()));
         }
@@ -311,26 +331,34 @@ impl Driver {
 
     fn describe(&self, question: &DescribeQuestion, own: bool) -> Result<Outcome, NodeError> {
         let name = FunctionName::parse(&question.name)?;
-        let query = CatalogQuery { function: Some(NamePattern::parse(&question.name)?), own, ..CatalogQuery::default() };
+        let query = CatalogQuery {
+            function: Some(NamePattern::parse(&question.name)?),
+            own,
+            ..CatalogQuery::default()
+        };
         let entries = self.engine.catalog(&query);
         let found = self.engine.describe(&name, own, self.now());
-        let found = found.map_err(|missing| NodeError { body: *missing, executed: Executed::No })?;
+        let found = found.map_err(|missing| NodeError { body: missing, executed: Executed::No })?;
         // Somebody offers it, so there is a version.
         Ok(DescriptionView::new(&found, &entries).as_ref().map_or_else(|| Outcome::Now(nil()), encoded))
     }
 
     /// What changed after the question's token; everything as "added" where that cannot be told.
-    fn changes(&self, question: &WatchQuestion) -> ChangesView {
+    fn changes(&self, question: &WatchQuestion, own: bool) -> ChangesView {
         let pattern = NamePattern::parse(&question.pattern).ok();
-        let wanted = |name: &FunctionName| pattern.as_ref().is_none_or(|pattern| pattern.matches(name.as_str()));
+        let wanted =
+            |name: &FunctionName| pattern.as_ref().is_none_or(|pattern| pattern.matches(name.as_str()));
         let latest = encode_token(self.engine.watch_token());
-        let since = question.token.as_deref().and_then(decode_token).map(|token| self.engine.changes_since(token));
+        let since =
+            question.token.as_deref().and_then(decode_token).map(|token| self.engine.changes_since(token));
         if let Some(Ok(changes)) = since {
-            let changes = changes.into_iter().filter(|change| wanted(&change.function.name));
-            let changes = changes.map(|change| ChangeView { what: change.change, entry: (&change.function).into() });
+            let seen = |row: &FunctionRow| (own || row.scope != Scope::Local) && wanted(&row.name);
+            let changes = changes.into_iter().filter(|change| seen(&change.function));
+            let changes =
+                changes.map(|change| ChangeView { what: change.change, entry: (&change.function).into() });
             return ChangesView { token: latest, reset: false, changes: changes.collect() };
         }
-        let query = CatalogQuery { function: pattern.clone(), own: false, ..CatalogQuery::default() };
+        let query = CatalogQuery { function: pattern.clone(), own, ..CatalogQuery::default() };
         let rows = self.engine.catalog(&query);
         let changes = rows.iter().map(|row| ChangeView { what: ChangeKind::Added, entry: row.into() });
         ChangesView { token: latest, reset: true, changes: changes.collect() }

@@ -65,7 +65,10 @@ pub(crate) async fn run(start: Start, inbox: UnboundedReceiver<Command>, end: En
 enum Stopping {
     No,
     /// Running calls may end until then.
-    Draining { until: Time, reason: LeaveReason },
+    Draining {
+        until: Time,
+        reason: LeaveReason,
+    },
     /// The leave is out; connections close.
     Left,
 }
@@ -124,7 +127,8 @@ impl Driver {
         let label: Arc<str> = shared.label.as_str().into();
         let policy = accept::policy(&shared);
         let doorway =
-            Doorway::new(&shared.config.settings, introduction, policy, network, Some(label.clone())).map(Rc::new)?;
+            Doorway::new(&shared.config.settings, introduction, policy, network, Some(label.clone()))
+                .map(Rc::new)?;
         doorway.security.check("listen on", &listen)?;
         for seed in &seeds {
             doorway.security.check("dial", seed)?;
@@ -260,7 +264,9 @@ impl Driver {
     fn finish(mut self, inbox: &mut UnboundedReceiver<Command>) {
         let why = match &self.fatal {
             Some(error) => error.to_string(),
-            None => format!("node {} has stopped; start it again, or call through another", self.shared.label),
+            None => {
+                format!("node {} has stopped; start it again, or call through another", self.shared.label)
+            }
         };
         self.shared.set_phase(Phase::Stopped(why.clone()));
         for connection in self.switch.lock().connections() {
@@ -296,7 +302,8 @@ impl Driver {
             Event::Change(_) => self.looks.note_news(),
             Event::InstanceHeld { id, address, .. } => {
                 let at = address.map_or_else(String::new, |address| format!(" at {address}"));
-                let why = format!("{id} is alive{at}: give this node another instance, or stop that one first");
+                let why =
+                    format!("{id} is alive{at}: give this node another instance, or stop that one first");
                 self.fatal = Some(NodeError::config(why));
             }
             _ => {}

@@ -2,7 +2,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mpreg_catalog::FunctionEntry;
-use mpreg_engine::{Addresses, CloseReason as EngineClose, Config, Engine, Event, Input, Local, MemberChange, Message, Output};
+use mpreg_engine::{
+    Addresses, CloseReason as EngineClose, Config, Engine, Event, Input, Local, MemberChange, Message, Output,
+};
 use mpreg_routing::{LocalFunction, Snapshot};
 use mpreg_transport::{CloseReason, Connection, Goodbye};
 use mpreg_types::{NodeId, Time};
@@ -26,7 +28,8 @@ pub(super) fn engine(shared: &NodeShared, addresses: &[String], seed: [u8; 32]) 
         cluster: config.cluster.clone(),
         name: config.name.clone(),
         instance: config.instance.clone(),
-        addresses: Addresses::new(addresses.to_vec()).map_err(|error| NodeError::config(error.to_string()))?,
+        addresses: Addresses::new(addresses.to_vec())
+            .map_err(|error| NodeError::config(error.to_string()))?,
         resources: config.resources.clone(),
         capacity: config.settings.concurrency,
         certificates: Vec::new(),
@@ -34,10 +37,10 @@ pub(super) fn engine(shared: &NodeShared, addresses: &[String], seed: [u8; 32]) 
     };
     let mut settings = Config::lan();
     settings.membership.probe_period = config.settings.probe_interval;
-    Engine::new(settings, local, shared.signer.clone(), seed).map_err(engine_error)
+    Engine::new(settings, local, shared.signer.clone(), seed).map_err(|error| engine_error(&error))
 }
 
-pub(super) fn engine_error(error: mpreg_engine::EngineError) -> NodeError {
+pub(super) fn engine_error(error: &mpreg_engine::EngineError) -> NodeError {
     NodeError::config(error.to_string())
 }
 
@@ -45,7 +48,7 @@ impl Driver {
     /// Hands `input` to the engine. Only inputs of the own user can fail.
     pub(super) fn feed(&mut self, input: Input) -> Result<(), NodeError> {
         let now = self.runtime.clock.now();
-        self.engine.handle(input, now, &mut self.outputs).map_err(engine_error)
+        self.engine.handle(input, now, &mut self.outputs).map_err(|error| engine_error(&error))
     }
 
     /// Hands in what only peers can have caused; what is wrong with it is counted by the engine.
@@ -159,7 +162,9 @@ fn goodbye(reason: EngineClose) -> Goodbye {
             Goodbye::new(CloseReason::Replaced, &format!("incarnation {known} is connected"))
         }
         EngineClose::Left => Goodbye::new(CloseReason::Leaving, "it has left"),
-        EngineClose::TooManyMembers => Goodbye::new(CloseReason::Other, "the cluster has as many members as allowed"),
+        EngineClose::TooManyMembers => {
+            Goodbye::new(CloseReason::Other, "the cluster has as many members as allowed")
+        }
     }
 }
 

@@ -33,8 +33,4 @@ impl Peers {
     pub(super) fn find(&self, id: ConnectionId) -> Option<&Arc<Connection>> {
         self.open.values().flatten().find(|connection| connection.id() == id)
     }
-
-    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Connection>> {
-        self.open.values().flatten()
-    }
 }

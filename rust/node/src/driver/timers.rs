@@ -1,17 +1,17 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use mpreg_types::Time;
 
 /// What the engine wants to be woken for; each timer once, at its newest time.
 #[derive(Debug)]
 pub(crate) struct Timers<T> {
-    due: BTreeMap<(Time, T), ()>,
+    due: BTreeSet<(Time, T)>,
     set: BTreeMap<T, Time>,
 }
 
 impl<T: Ord + Copy> Timers<T> {
     pub(crate) fn new() -> Self {
-        Self { due: BTreeMap::new(), set: BTreeMap::new() }
+        Self { due: BTreeSet::new(), set: BTreeMap::new() }
     }
 
     /// Sets `timer`; an earlier setting of it no longer counts.
@@ -19,17 +19,17 @@ impl<T: Ord + Copy> Timers<T> {
         if let Some(before) = self.set.insert(timer, at) {
             self.due.remove(&(before, timer));
         }
-        self.due.insert((at, timer), ());
+        self.due.insert((at, timer));
     }
 
     /// When the next one is due.
     pub(crate) fn next(&self) -> Option<Time> {
-        self.due.first_key_value().map(|((at, _), ())| *at)
+        self.due.first().map(|(at, _)| *at)
     }
 
     /// Takes one that is due.
     pub(crate) fn pop(&mut self, now: Time) -> Option<T> {
-        let (at, timer) = *self.due.first_key_value().map(|(key, ())| key)?;
+        let (at, timer) = *self.due.first()?;
         if at > now {
             return None;
         }
