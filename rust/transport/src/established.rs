@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use crate::handshakes::Slot;
-use crate::serve::{serve, write_blocked};
+use crate::serve::{Ending, serve, write_blocked};
 use crate::{Connection, Counters, FrameHandler, Link, PeerCertificate};
 
 /// A link whose peer is proven; the step from the control runtime, which shakes hands, to the io runtime, which reads.
@@ -50,9 +50,9 @@ impl Established {
         let link = self.link.reattach(io)?;
         let connection = Connection::new(link, self.own, self.peer, self.dialled, self.limits, self.counters);
         io.spawn(write_blocked(connection.clone()));
-        let (served, slot, buffer) = (connection.clone(), self.slot, self.buffer);
+        let (ending, slot, buffer) = (Ending(connection.clone()), self.slot, self.buffer);
         io.spawn(async move {
-            serve(served, buffer, handler).await;
+            serve(ending, buffer, handler).await;
             drop(slot);
         });
         Ok(connection)

@@ -165,9 +165,14 @@ impl Gate {
             let changed = self.faults.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            if self.is_cut() {
-                changed.await;
-                continue;
+            match self.delay() {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    changed.await;
+                    continue;
+                }
+                // Broken; the attempt that follows says so.
+                Err(_) => return Ok(()),
             }
             let (due, takes_more) = {
                 let line = self.inbound.lock();
@@ -186,9 +191,14 @@ impl Gate {
             let changed = self.faults.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            if self.is_cut() {
-                changed.await;
-                continue;
+            match self.delay() {
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    changed.await;
+                    continue;
+                }
+                // Broken; the attempt that follows says so.
+                Err(_) => return Ok(()),
             }
             let due = self.outbound.lock().first_due().filter(|due| *due > Instant::now());
             tokio::select! {
@@ -197,9 +207,5 @@ impl Gate {
                 ready = carrier.writable(), if due.is_none() => return ready,
             }
         }
-    }
-
-    fn is_cut(&self) -> bool {
-        matches!(self.delay(), Err(error) if error.kind() == ErrorKind::WouldBlock)
     }
 }

@@ -47,6 +47,6 @@ impl SendLimits {
     /// sender never waits with less than the largest frame (and, if the window is shared, than both floors).
     pub(crate) fn return_from(own: &Limits) -> u64 {
         let window = own.connection_window;
-        (window / 4).min(window - u64::from(own.max_frame_bytes)).max(1)
+        (window / 4).min(window.saturating_sub(own.max_frame_bytes.into())).max(1)
     }
 }

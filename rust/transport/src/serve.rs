@@ -1,3 +1,4 @@
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,11 +18,8 @@ const LINGER_TIMEOUT: Duration = Duration::from_millis(250);
 const LINGER_BYTES_MAX: usize = 1024 * 1024;
 
 /// The reading task of a connection, from its first frame to what is known at its end.
-pub(crate) async fn serve<H: FrameHandler>(
-    connection: Arc<Connection>,
-    buffer: BytesMut,
-    handler: Arc<Mutex<H>>,
-) {
+pub(crate) async fn serve<H: FrameHandler>(ending: Ending, buffer: BytesMut, handler: Arc<Mutex<H>>) {
+    let connection = ending.0.clone();
     handler.lock().opened(&connection);
     let mut reader = Reader::new(connection.clone(), buffer);
     read(&connection, &mut reader, &handler).await;
@@ -39,7 +37,17 @@ pub(crate) async fn serve<H: FrameHandler>(
         // Running out of time is as good as the peer's end.
         drop(timeout(LINGER_TIMEOUT, linger(&connection, &mut reader)).await);
     }
-    connection.link.shutdown();
+}
+
+/// Ends the connection with its reading task, even when that ends early because its runtime does: nobody may go on
+/// sending into it, and the peer hears of it although other threads still hold the connection.
+pub(crate) struct Ending(pub(crate) Arc<Connection>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.ended(LostCause::Broken(ErrorKind::Interrupted));
+        self.0.link.shutdown();
+    }
 }
 
 /// Reads until there is nothing more to read, or nothing more to say.

@@ -6,7 +6,7 @@ use mpreg_types::{CallHead, Payload, ReplyHead, StreamId};
 use crate::ProtocolError;
 
 /// Memory for an arriving value grows to at most this many times what has arrived.
-const GROWTH: usize = 4;
+const GROWTH: usize = 16;
 
 /// Values that arrive in chunks, each until its last one.
 #[derive(Debug)]

@@ -175,7 +175,8 @@ async fn a_dead_process_is_an_end_without_goodbye(over: Over) {
     let Pair { dialer: mut alive, acceptor: dead, dialer_io: _alive_io, acceptor_io: dead_io, .. } =
         Setup::over(over).connect().await;
     alive.connection.send_call(&call_head(1, 10), &value(1, 10)).unwrap();
-    drop((dead, dead_io));
+    drop(dead_io);
+    assert!(!dead.connection.is_open(), "who still holds it cannot go on sending");
     let lost = alive.events.closed().await;
     assert!(matches!(lost.cause, LostCause::Ended | LostCause::Broken(_)), "{:?}", lost.cause);
     assert_eq!(lost.first_unsent, StreamId(1), "nothing was flushed");

@@ -109,6 +109,51 @@ async fn large_values_take_turns() {
     assert_eq!(chunks, turns.collect::<Vec<_>>());
 }
 
+/// The lengths of the chunks that come before `calls` calls have come.
+async fn chunks_until(peer: &mut RawPeer, mut calls: usize) -> Vec<u32> {
+    let mut chunks = Vec::new();
+    while calls > 0 {
+        let frame = peer.frame().await.unwrap();
+        match frame.header.kind {
+            FrameKind::Chunk => chunks.push(frame.header.length),
+            _ => calls -= 1,
+        }
+    }
+    chunks
+}
+
+#[tokio::test]
+async fn large_and_small_values_leave_each_other_credit() {
+    const WINDOW: u64 = 4 * 1024 * 1024;
+    let (mut peer, mut half, _io) = raw(Limits { connection_window: WINDOW, ..Limits::default() }).await;
+    half.connection.send_call(&call_head(0, 100_000_000), &Payload::from(vec![0; 100_000_000])).unwrap();
+    half.connection.flush();
+    // The large value takes what it may, without a byte of credit coming back.
+    let mut bulk = 0;
+    while bulk + 65_536 <= WINDOW * 3 / 4 {
+        bulk += u64::from(peer.frame().await.unwrap().header.length);
+    }
+    // Small calls still go.
+    let small = value(1, 1000);
+    let mut calls = 0;
+    loop {
+        match half.connection.send_call(&call_head(1, 1000), &small) {
+            Ok(_) => calls += 1,
+            Err(error) => break assert_eq!(error, SendError::NoCredit),
+        }
+        half.connection.flush();
+    }
+    assert!(calls > 400, "an eighth of the window in calls of 1,000 bytes: {calls}");
+    assert_eq!(chunks_until(&mut peer, calls).await, []);
+    // A lump of credit, as receivers return it, serves both.
+    peer.write(&frame(FrameKind::Credit, FrameFlags::NONE, 0, &[], &encode_credit(WINDOW / 4))).await;
+    half.events.credit().await;
+    half.connection.send_call(&call_head(1, 1000), &small).unwrap();
+    half.connection.flush();
+    let chunks = chunks_until(&mut peer, 1).await;
+    assert!(!chunks.is_empty(), "small calls do not starve the large value");
+}
+
 #[tokio::test]
 async fn a_cancel_follows_its_call_and_ends_its_value() {
     let (mut peer, half, _io) = raw(Limits::default()).await;
