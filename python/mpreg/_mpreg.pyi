@@ -22,7 +22,9 @@ __version__: Final[str]
 
 # --- names: parsed once, by `mpreg-types`; a bad one is `ConfigError` (made by the hook) that quotes it --------------
 
-_NameKind: TypeAlias = Literal["function", "own_function", "function_id", "node", "instance", "cluster", "resource", "tag"]
+_NameKind: TypeAlias = Literal[
+    "function", "own_function", "function_id", "node", "instance", "cluster", "resource", "tag"
+]
 
 def check_name(kind: _NameKind, text: str, /) -> str:
     """`text` if it obeys the grammar of its kind; "own_function" refuses names under `mpreg.` too."""

@@ -56,7 +56,7 @@ impl Wake for Ringer {
 }
 
 struct ThreadPorts {
-    pid: u32,
+    generation: u32,
     bell: Arc<Bell>,
     mailbox: Arc<Mailbox>,
     ports: Ports,
@@ -68,7 +68,14 @@ impl ThreadPorts {
     fn new() -> Self {
         let bell = Arc::new(Bell::default());
         let mailbox = Mailbox::new(Box::new(Ringer(bell.clone())));
-        Self { pid: std::process::id(), bell, mailbox, ports: Ports::default(), requests: 0, done: None }
+        Self {
+            generation: mpreg_node::generation(),
+            bell,
+            mailbox,
+            ports: Ports::default(),
+            requests: 0,
+            done: None,
+        }
     }
 }
 
@@ -76,7 +83,7 @@ impl ThreadPorts {
 /// ports of its own.
 fn with_ports<T>(work: impl FnOnce(&mut ThreadPorts) -> T) -> T {
     let mut ports = match THREAD.take() {
-        Some(ports) if ports.pid == std::process::id() => ports,
+        Some(ports) if ports.generation == mpreg_node::generation() => ports,
         made_before_fork => {
             // Their locks may be held by threads that do not exist here: leak rather than drop.
             mem::forget(made_before_fork);
@@ -96,10 +103,11 @@ pub(crate) fn call<'py>(
     timeout: Duration,
     value: Payload,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let outgoing = handle.outgoing(py, timeout)?;
+    let now = mpreg_node::now();
+    let outgoing = handle.outgoing(py, timeout, now)?;
     with_ports(|thread| {
         let pending = PendingCall { future: py.None(), handle: handle.clone() };
-        let begun = thread.ports.begin(caller, &thread.mailbox, outgoing, value, pending);
+        let begun = thread.ports.begin(caller, &thread.mailbox, outgoing, value, pending, now);
         let (port, key) = begun.map_err(|error| node_error(py, &error))?;
         thread.ports.flush();
         loop {
@@ -138,12 +146,14 @@ impl ThreadPorts {
         py.check_signals()?;
         let mut items = Vec::new();
         self.mailbox.take(&mut items);
+        let now = mpreg_node::now();
         for item in items {
             match item {
                 Item::Done(done) => self.done = Some(done),
-                other => self.ports.handle(other),
+                other => self.ports.handle(other, now),
             }
         }
+        self.ports.arm(now);
         self.ports.flush();
         Ok(())
     }

@@ -130,13 +130,14 @@ impl Bridge {
         timeout: Duration,
         value: Payload,
     ) -> PyResult<Bound<'py, Call>> {
-        let outgoing = handle.outgoing(py, timeout)?;
+        let now = mpreg_node::now();
+        let outgoing = handle.outgoing(py, timeout, now)?;
         let future = self.futures.create(py)?.unbind();
         let pending = PendingCall { future: future.clone_ref(py), handle: handle.clone() };
         let mut state = self.state.lock();
         let (port, key) = state
             .ports
-            .begin(caller, &self.mailbox, outgoing, value, pending)
+            .begin(caller, &self.mailbox, outgoing, value, pending, now)
             .map_err(|error| node_error(py, &error))?;
         let (urgent, local) = (state.ports.outstanding() <= 1, state.ports.has_local_work());
         if state.draining {
@@ -238,6 +239,7 @@ impl Bridge {
             let mut invocations = Vec::new();
             let mut done = Vec::new();
             let mut cancelled = Vec::new();
+            let now = mpreg_node::now();
             let mut state = self.state.lock();
             for item in items.drain(..) {
                 match item {
@@ -246,9 +248,10 @@ impl Bridge {
                     Item::Done(finished) => {
                         done.extend(state.requests.remove(&finished.request).map(|f| (f, finished)));
                     }
-                    other => state.ports.handle(other),
+                    other => state.ports.handle(other, now),
                 }
             }
+            state.ports.arm(now);
             state.ports.take_invocations(&mut invocations);
             let settled = state.ports.take_settled();
             drop(state);

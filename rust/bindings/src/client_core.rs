@@ -22,7 +22,7 @@ fn within(config: ClientConfig) -> Result<Client, NodeError> {
 #[pyclass(name = "ClientCore", module = "mpreg._mpreg", frozen)]
 #[derive(Debug)]
 pub(crate) struct ClientCore {
-    pid: u32,
+    generation: u32,
     client: Client,
 }
 
@@ -32,7 +32,7 @@ impl ClientCore {
     }
 
     fn check_process(&self, py: Python<'_>) -> PyResult<()> {
-        if self.pid == std::process::id() {
+        if self.generation == mpreg_node::generation() {
             Ok(())
         } else {
             Err(config_error(py, "this client was made before fork; create it in the child"))
@@ -46,7 +46,7 @@ impl ClientCore {
     fn py_new(py: Python<'_>, settings: &Bound<'_, PyAny>) -> PyResult<Self> {
         let config: ClientConfig = settings::read(settings)?;
         let client = within(config).map_err(|error| node_error(py, &error))?;
-        Ok(Self { pid: std::process::id(), client })
+        Ok(Self { generation: mpreg_node::generation(), client })
     }
 
     fn open<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Call>> {
@@ -77,7 +77,7 @@ impl ClientCore {
 
 impl Drop for ClientCore {
     fn drop(&mut self) {
-        if self.pid == std::process::id() {
+        if self.generation == mpreg_node::generation() {
             self.client.close(Box::new(|_| ()));
         }
     }

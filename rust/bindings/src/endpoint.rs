@@ -28,7 +28,7 @@ const TARGETS_MAX: usize = 10_000;
 /// Through what an endpoint calls now; shared with the handles made from it.
 #[derive(Debug)]
 pub(crate) struct EndpointState {
-    pid: u32,
+    generation: u32,
     through: RwLock<Through>,
 }
 
@@ -40,12 +40,15 @@ enum Through {
 
 impl EndpointState {
     fn new() -> Arc<Self> {
-        Arc::new(Self { pid: std::process::id(), through: RwLock::new(Through::Detached(String::new())) })
+        Arc::new(Self {
+            generation: mpreg_node::generation(),
+            through: RwLock::new(Through::Detached(String::new())),
+        })
     }
 
     /// What to call through and the deadline of calls that name none, or why not.
     pub(crate) fn caller(&self, py: Python<'_>) -> PyResult<(Caller, Duration)> {
-        if self.pid != std::process::id() {
+        if self.generation != mpreg_node::generation() {
             return Err(config_error(py, "it was made before fork; create it in the child"));
         }
         match &*self.through.read() {

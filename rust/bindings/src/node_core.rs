@@ -61,7 +61,7 @@ fn within(config: NodeConfig) -> Result<Node, NodeError> {
 #[pyclass(name = "NodeCore", module = "mpreg._mpreg", frozen)]
 #[derive(Debug)]
 pub(crate) struct NodeCore {
-    pid: u32,
+    generation: u32,
     node: Node,
     on_loop: Arc<LoopDispatcher>,
     threads: Arc<ThreadPool>,
@@ -73,7 +73,7 @@ impl NodeCore {
     }
 
     fn check_process(&self, py: Python<'_>) -> PyResult<()> {
-        if self.pid == std::process::id() {
+        if self.generation == mpreg_node::generation() {
             Ok(())
         } else {
             Err(config_error(py, "this node was made before fork; create it in the child"))
@@ -88,7 +88,7 @@ impl NodeCore {
         let config: NodeConfig = settings::read(settings)?;
         let threads = Arc::new(ThreadPool::new(config.settings.threads as usize));
         let node = within(config).map_err(|error| node_error(py, &error))?;
-        Ok(Self { pid: std::process::id(), node, on_loop: Arc::default(), threads })
+        Ok(Self { generation: mpreg_node::generation(), node, on_loop: Arc::default(), threads })
     }
 
     fn register(&self, registration: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -179,7 +179,7 @@ impl NodeCore {
 impl Drop for NodeCore {
     fn drop(&mut self) {
         // A child made by fork owns nothing of its parent's node.
-        if self.pid == std::process::id() {
+        if self.generation == mpreg_node::generation() {
             self.node.kill();
         }
     }

@@ -4,7 +4,7 @@ use std::mem;
 use std::sync::Arc;
 
 use mpreg_node::{CallKey, Caller, Invocation, Item, Mailbox, NodeError, Outgoing, Port, PortId};
-use mpreg_types::Payload;
+use mpreg_types::{Payload, Time};
 
 use crate::completion::{PendingCall, Settled};
 
@@ -32,6 +32,7 @@ impl Ports {
         outgoing: Outgoing,
         value: Payload,
         pending: PendingCall,
+        now: Time,
     ) -> Result<(PortId, CallKey), NodeError> {
         let known = self.ports.iter().position(|entry| entry.caller == caller.id());
         let index = if let Some(index) = known {
@@ -43,7 +44,7 @@ impl Ports {
             self.ports.len() - 1
         };
         let entry = &mut self.ports[index];
-        let key = entry.port.begin(outgoing, value);
+        let key = entry.port.begin(outgoing, value, now);
         let slot = key.slot();
         if slot >= entry.pending.len() {
             entry.pending.resize_with(slot + 1, || None);
@@ -59,11 +60,11 @@ impl Ports {
     }
 
     /// Something arrived for one port, or for all.
-    pub(crate) fn handle(&mut self, item: Item) {
+    pub(crate) fn handle(&mut self, item: Item, now: Time) {
         match item.port() {
             Some(port) => {
                 if let Some(entry) = self.ports.iter_mut().find(|entry| entry.port.id() == port) {
-                    entry.port.handle(item);
+                    entry.port.handle(item, now);
                 }
             }
             None => {
@@ -71,6 +72,13 @@ impl Ports {
                     self.ports.iter_mut().for_each(|entry| entry.port.hear(news));
                 }
             }
+        }
+    }
+
+    /// After a batch: has the thread woken when the earliest deadline is due.
+    pub(crate) fn arm(&mut self, now: Time) {
+        for entry in &mut self.ports {
+            entry.port.arm(now);
         }
     }
 

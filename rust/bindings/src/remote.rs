@@ -6,7 +6,7 @@ use std::time::Duration;
 use mpreg_node::Outgoing;
 use mpreg_types::{
     CallExtras, ClusterId, ContractHash, FunctionId, FunctionName, HopBudget, PreparedTarget, ResourceSet,
-    Selector, Target, VersionConstraint, Wanted, WantedCluster,
+    Selector, Target, Time, VersionConstraint, Wanted, WantedCluster,
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -34,7 +34,7 @@ pub(crate) struct Handle {
 
 impl Handle {
     /// A call under these options, beginning now; inherits deadline, trace and metadata of the call being run.
-    pub(crate) fn outgoing(&self, py: Python<'_>, default: Duration) -> PyResult<Outgoing> {
+    pub(crate) fn outgoing(&self, py: Python<'_>, default: Duration, now: Time) -> PyResult<Outgoing> {
         let mut timeout = self.timeout.unwrap_or(default);
         let mut extras = None;
         if let Some(outer) = current_call(py)? {
@@ -50,7 +50,7 @@ impl Handle {
         }
         Ok(Outgoing {
             target: self.target.clone(),
-            deadline: mpreg_node::now() + timeout,
+            deadline: now + timeout,
             retries: self.retries,
             idempotent: false,
             max_hops: self.max_hops,

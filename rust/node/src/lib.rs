@@ -47,4 +47,4 @@ pub use mpreg_transport::{Faults, Network};
 pub use node::Node;
 pub use node_shared::NodeShared;
 pub use port::{Completion, Outgoing, Port};
-pub use runtime::{Runtime, now};
+pub use runtime::{Runtime, generation, now};

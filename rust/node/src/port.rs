@@ -101,8 +101,7 @@ impl Port {
     }
 
     /// Sends a call. It ends as a [`Completion`], also when it fails at once.
-    pub fn begin(&mut self, call: Outgoing, value: Payload) -> CallKey {
-        let now = self.link.runtime.clock.now();
+    pub fn begin(&mut self, call: Outgoing, value: Payload, now: Time) -> CallKey {
         let request = Request {
             route: self.link.caller.route(&call.target.target),
             target: call.target,
@@ -125,8 +124,7 @@ impl Port {
     }
 
     /// Something arrived.
-    pub fn handle(&mut self, item: Item) {
-        let now = self.link.runtime.clock.now();
+    pub fn handle(&mut self, item: Item, now: Time) {
         let Self { table, link, ended, armed, .. } = self;
         match item {
             Item::Reply { connection, stream, head, value, wire_bytes, .. } => {
@@ -143,7 +141,16 @@ impl Port {
             }
             Item::News(_) | Item::Invoke(_) | Item::Cancel(_) | Item::Done(_) => {}
         }
-        self.arm(now);
+    }
+
+    /// Has the thread woken when the earliest deadline is due; once per batch is enough.
+    pub fn arm(&mut self, now: Time) {
+        let Some(next) = self.table.next_deadline() else { return };
+        if self.armed.is_some_and(|armed| armed <= next && armed > now) {
+            return;
+        }
+        self.armed = Some(next);
+        self.link.runtime.tick_at(next, self.id);
     }
 
     /// Something that concerns every port of the thread.
@@ -202,16 +209,6 @@ impl Port {
         for connection in self.link.dirty.drain(..) {
             connection.flush();
         }
-    }
-
-    /// Has the mailbox ticked when the earliest deadline is due.
-    fn arm(&mut self, now: Time) {
-        let Some(next) = self.table.next_deadline() else { return };
-        if self.armed.is_some_and(|armed| armed <= next && armed > now) {
-            return;
-        }
-        self.armed = Some(next);
-        self.link.runtime.tick_at(next, self.id);
     }
 }
 

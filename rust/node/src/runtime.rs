@@ -5,6 +5,7 @@
 //! than work stealing, and what lives on a thread needs no lock. They start at the first use, so a process that
 //! only imports mpreg can fork freely.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -36,10 +37,18 @@ pub fn now() -> Time {
 
 static CLOCK: LazyLock<Clock> = LazyLock::new(Clock::start);
 
+/// Counts forks: what was made under another number belongs to a parent of this process. Asking the system for the
+/// process id would be a system call on every call.
+pub fn generation() -> u32 {
+    GENERATION.load(Ordering::Acquire)
+}
+
+static GENERATION: AtomicU32 = AtomicU32::new(0);
+
 /// The threads of this process and what all its nodes share.
 #[derive(Debug)]
 pub struct Runtime {
-    pid: u32,
+    generation: u32,
     io: Thread,
     control: Thread,
     pub(crate) clock: Clock,
@@ -50,12 +59,12 @@ pub struct Runtime {
 impl Runtime {
     /// The runtime of this process, started at the first call.
     pub fn current() -> Result<Arc<Self>, NodeError> {
-        let pid = std::process::id();
+        let generation = generation();
         let current = CURRENT.load_full();
-        if let Some(runtime) = current.filter(|runtime| runtime.pid == pid) {
+        if let Some(runtime) = current.filter(|runtime| runtime.generation == generation) {
             return Ok(runtime);
         }
-        let fresh = Arc::new(Self::start(pid).map_err(|error| {
+        let fresh = Arc::new(Self::start(generation).map_err(|error| {
             NodeError::config(format!(
                 "the threads of mpreg cannot be started: {error}; check the process's limits"
             ))
@@ -66,12 +75,13 @@ impl Runtime {
 
     /// True if this is the process that started it; false in a child made by `fork`.
     pub fn is_own(&self) -> bool {
-        self.pid == std::process::id()
+        self.generation == generation()
     }
 
     /// Forgets the parent's runtime in a child made by `fork`, without running any of its destructors: its threads
     /// do not exist here and its locks may be held by them.
     pub fn forget_after_fork() {
+        GENERATION.fetch_add(1, Ordering::AcqRel);
         std::mem::forget(CURRENT.swap(None));
     }
 
@@ -84,9 +94,9 @@ impl Runtime {
         runtime.control.join();
     }
 
-    fn start(pid: u32) -> std::io::Result<Self> {
+    fn start(generation: u32) -> std::io::Result<Self> {
         Ok(Self {
-            pid,
+            generation,
             io: Thread::start("mpreg-io")?,
             control: Thread::start("mpreg-control")?,
             clock: *CLOCK,
