@@ -10,7 +10,7 @@ import click
 
 import mpreg as library
 from mpreg._config import hint
-from mpreg.cli import _call, _doctor, _look, _run
+from mpreg.cli import _call, _demo, _doctor, _look, _run
 from mpreg.cli._output import tell
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ _VERBS: Final = (
     _look.describe,
     _look.explain,
     _look.members,
+    _demo.demo,
     _doctor.doctor,
     _run.run,
 )
