@@ -1,0 +1,46 @@
+use bytes::Bytes;
+use mpreg_engine::Loss;
+use mpreg_types::{Payload, StreamId};
+use mpreg_wire::{FrameKind, HEADER_BYTES};
+
+/// What one side of a connection sends. Metadata and messages are the bytes that real processes exchange.
+#[derive(Debug, Clone)]
+pub(crate) enum Frame {
+    /// The last word of the handshake: the dialler may speak now.
+    Opened,
+    Control {
+        kind: FrameKind,
+        payload: Bytes,
+    },
+    Call {
+        stream: StreamId,
+        meta: Bytes,
+        value: Payload,
+    },
+    Reply {
+        stream: StreamId,
+        meta: Bytes,
+        value: Payload,
+    },
+    Cancel(StreamId),
+    Started(Bytes),
+    /// FIN or RST; nothing follows.
+    End(Loss),
+}
+
+impl Frame {
+    /// On the wire, without what TCP adds.
+    pub(crate) fn bytes(&self) -> usize {
+        let body = match self {
+            Self::Opened | Self::End(_) => return 0,
+            Self::Control { payload, .. } | Self::Started(payload) => payload.len(),
+            Self::Call { meta, value, .. } | Self::Reply { meta, value, .. } => meta.len() + value.len(),
+            Self::Cancel(_) => 0,
+        };
+        HEADER_BYTES + body
+    }
+
+    pub(crate) fn is_control(&self) -> bool {
+        matches!(self, Self::Control { .. })
+    }
+}

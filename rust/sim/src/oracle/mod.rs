@@ -1,0 +1,58 @@
+//! What must be true, one promise per file.
+
+mod completes_once;
+mod converges;
+mod death_in_time;
+mod executes_once;
+mod honest_no;
+mod idle_bytes;
+mod no_false_death;
+mod no_resurrection;
+mod only_owners;
+
+pub use completes_once::completes_once;
+pub use converges::{converges, disagreement};
+pub use death_in_time::{DeathTimes, death_in_time};
+pub use executes_once::executes_once;
+pub use honest_no::honest_no;
+pub use idle_bytes::idle_bytes;
+pub use no_false_death::no_false_death;
+pub use no_resurrection::NoResurrection;
+pub use only_owners::only_owners;
+
+use crate::{Violation, World};
+use std::time::Duration;
+
+/// How often the promises that hold at any moment are looked at.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The promises of the catalog that hold at any moment, whatever the faults.
+#[derive(Debug, Default)]
+pub struct Always {
+    no_resurrection: NoResurrection,
+}
+
+impl Always {
+    /// Runs for `duration` and looks again and again.
+    pub fn run(&mut self, world: &mut World, duration: Duration) -> Result<(), Violation> {
+        let end = world.now + duration;
+        while world.now < end {
+            world.run(LOOK.min(end.since(world.now)));
+            self.look(world)?;
+        }
+        Ok(())
+    }
+
+    /// Looks once.
+    pub fn look(&mut self, world: &World) -> Result<(), Violation> {
+        only_owners(world)?;
+        self.no_resurrection.look(world)
+    }
+}
+
+/// The promises to callers, when all calls have ended.
+pub fn calls_are_honest(world: &World) -> Result<(), Violation> {
+    completes_once(world)?;
+    executes_once(world)?;
+    honest_no(world)
+}

@@ -1,0 +1,85 @@
+use std::time::Duration;
+
+use mpreg_types::{Executed, LeaveReason};
+
+use crate::oracle::{calls_are_honest, converges};
+use crate::world::Offer;
+use crate::{Violation, World};
+
+const NODES: usize = 5;
+const CLIENTS: usize = 3;
+/// So many nodes offer the functions; the others, and clients, have to go over connections.
+const WORKERS: usize = 3;
+
+/// A mesh where some nodes offer the two functions that callers ask for.
+fn working(seed: u64) -> Result<World, Violation> {
+    let mut world = World::converged(NODES, CLIENTS, seed)?;
+    for place in 0..WORKERS {
+        offer_work(&mut world, place);
+    }
+    converges(&mut world, Duration::from_secs(2))?;
+    Ok(world)
+}
+
+fn offer_work(world: &mut World, place: usize) {
+    world.offer(place, &Offer::new(crate::WORK_ONCE));
+    world.offer(place, &Offer::idempotent(crate::WORK_AGAIN));
+}
+
+/// Without faults every call ends once, executes once and nothing is unknown.
+pub fn calls_without_faults(seed: u64) -> Result<(), Violation> {
+    let mut world = working(seed)?;
+    world.habits.hangs = 0;
+    world.load(400, Duration::from_secs(2));
+    world.run(Duration::from_secs(4));
+    calls_are_honest(&world)?;
+    let unknown = world.ledger.count(|ending| matches!(ending.error, Some((_, Executed::Unknown))));
+    let results = world.ledger.count(|ending| ending.error.is_none());
+    if unknown > 0 || results < 150 {
+        let what = format!("{unknown} of 400 calls are unknown and {results} got a result on good links");
+        return Err(Violation::new("a call completes exactly once", what));
+    }
+    Ok(())
+}
+
+/// Calls while connections break, processes die, stall, drain and come back, and links are cut.
+pub fn calls_survive_chaos(seed: u64) -> Result<(), Violation> {
+    let mut world = working(seed)?;
+    for _ in 0..12 {
+        world.load(60, Duration::from_millis(500));
+        fault(&mut world);
+        let pause = world.random_time(Duration::from_millis(600));
+        world.run(pause);
+    }
+    world.heal();
+    // The longest deadline, the longest wait for a word, and what a pause held back.
+    world.run(Duration::from_secs(5));
+    calls_are_honest(&world)
+}
+
+fn fault(world: &mut World) {
+    let victim = usize::try_from(world.random(NODES as u64)).unwrap_or(0);
+    let other = (victim + 1) % NODES;
+    let pause = Duration::from_millis(5) + world.random_time(Duration::from_millis(900));
+    let runs = world.start_of(victim).is_some();
+    match world.random(9) {
+        0 if runs => world.kill(victim),
+        1 if runs => world.leave(victim, LeaveReason::GracefulShutdown),
+        2 if runs => world.pause(victim, pause),
+        3 => world.links.cut_one_way(victim, other),
+        4 => world.heal(),
+        5 => {
+            let client = NODES + usize::try_from(world.random(CLIENTS as u64)).unwrap_or(0);
+            world.pause(client, pause);
+        }
+        _ if !runs => {
+            world.start(victim, &[0, 1, 2, 3, 4]);
+            if victim < WORKERS {
+                offer_work(world, victim);
+            }
+        }
+        _ => {
+            world.break_one();
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! Processes begin, offer functions, and end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mpreg_engine::{Addresses, Engine, FunctionEntry, Input, Local, Loss};
+use mpreg_routing::{Index, LocalFunction, Own, Snapshot};
+use mpreg_rpc::{
+    CallTable, Caller, RetryBudget, RetryConfig, Runs, Switch, SwitchConfig, TableConfig, Workload,
+    WorkloadConfig,
+};
+use mpreg_types::{
+    ClusterId, ContractHash, ForeignText, FunctionName, FunctionVersion, Incarnation, LeaveReason, NodeName,
+    ResourceSet,
+};
+use mpreg_wire::TargetCache;
+
+use super::World;
+use crate::item::{Item, Spot};
+use crate::process::Process;
+
+/// The one call table of a process.
+pub(crate) const BRIDGE: u16 = 1;
+
+/// A function that a node offers.
+#[derive(Debug, Clone)]
+pub struct Offer {
+    /// Its name.
+    pub name: String,
+    /// It may be executed more than once.
+    pub idempotent: bool,
+    /// Bytes of documentation, to make entries as large as real ones.
+    pub doc_bytes: usize,
+}
+
+impl Offer {
+    /// A plain function.
+    pub fn new(name: &str) -> Self {
+        Self { name: name.to_owned(), idempotent: false, doc_bytes: 0 }
+    }
+
+    /// One that may be executed more than once.
+    pub fn idempotent(name: &str) -> Self {
+        Self { idempotent: true, ..Self::new(name) }
+    }
+}
+
+impl World {
+    /// A process begins at `place` (one incarnation higher than the last) and looks for its seeds. A client connects to
+    /// a node instead.
+    pub fn start(&mut self, place: usize, seeds: &[usize]) {
+        assert!(self.places[place].process.is_none(), "one process per place");
+        let (is_client, now_ms) = (self.places[place].is_client, self.now.as_micros() / 1000);
+        let former = self.places[place].incarnation;
+        let incarnation = Incarnation::next(1_700_000_000_000 + now_ms, Some(former), None);
+        self.places[place].incarnation = incarnation;
+        self.places[place].starts += 1;
+        let start = self.places[place].starts;
+        let process = self.process(place, start, incarnation);
+        self.places[place].process = Some(process);
+        let spot = Spot { place, start };
+        if is_client {
+            self.after(Duration::ZERO, Item::ClientDials(spot));
+            return;
+        }
+        let seeds =
+            seeds.iter().filter_map(|seed| Addresses::new(vec![self.places[*seed].address.clone()]).ok());
+        let input = Input::Start { seeds: seeds.collect() };
+        assert!(self.feed(place, input).is_ok(), "a fresh engine starts");
+        self.remember_own(place);
+    }
+
+    fn process(&mut self, place: usize, start: u64, incarnation: Incarnation) -> Process {
+        let workload =
+            Workload::new(WorkloadConfig { concurrency: 64, waiting: 64, ..WorkloadConfig::default() });
+        let id = self.places[place].id;
+        let is_client = self.places[place].is_client;
+        let engine = if is_client { None } else { self.engine_for(place, incarnation) };
+        let snapshot = engine
+            .as_ref()
+            .map_or_else(|| empty_snapshot(id, incarnation), |engine| Arc::clone(engine.snapshot()));
+        let budget = Arc::new(RetryBudget::new(RetryConfig { percent: 100, ..RetryConfig::default() }));
+        let caller = Caller { origin: id, incarnation, bridge: BRIDGE };
+        let (table_seed, switch_seed) = (self.random(u64::MAX), self.random(u64::MAX));
+        let table = CallTable::new(
+            TableConfig { calls_max: 4_096, ..TableConfig::default() },
+            caller,
+            workload.clone(),
+            budget,
+            table_seed,
+        );
+        let switch = (!is_client).then(|| {
+            let config = SwitchConfig { inbound_max: 4_096, ..SwitchConfig::default() };
+            let mut switch = Switch::new(config, snapshot.clone(), workload.clone(), switch_seed);
+            switch.set_starting(true);
+            switch
+        });
+        Process {
+            start,
+            engine,
+            switch,
+            table: Some(table),
+            snapshot,
+            workload,
+            timers: BTreeMap::new(),
+            tick_at: None,
+            wires: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            calls: BTreeMap::new(),
+            targets: TargetCache::new(),
+            entry: None,
+            offers: BTreeSet::new(),
+            handles: 0,
+            starting: !is_client,
+        }
+    }
+
+    fn engine_for(&mut self, place: usize, incarnation: Incarnation) -> Option<Engine> {
+        let mut seed = [0; 32];
+        for part in seed.chunks_mut(8) {
+            part.copy_from_slice(&self.random(u64::MAX).to_be_bytes());
+        }
+        let here = &self.places[place];
+        let local = Local {
+            node: here.id,
+            incarnation,
+            cluster: cluster()?,
+            name: node_name(place)?,
+            instance: None,
+            addresses: Addresses::new(vec![here.address.clone()]).ok()?,
+            resources: ResourceSet::EMPTY,
+            capacity: 0,
+            certificates: Vec::new(),
+            delegation: None,
+        };
+        let engine = Engine::new(self.config.clone(), local, here.signer.clone(), seed);
+        assert!(engine.is_ok(), "{engine:?}");
+        engine.ok()
+    }
+
+    /// The node at `place` offers a function. False: it does already, or does not run.
+    pub fn offer(&mut self, place: usize, offer: &Offer) -> bool {
+        self.last_stamp += 1;
+        let Ok(name) = FunctionName::parse(&offer.name) else { return false };
+        let stamp = self.last_stamp.to_string();
+        let doc = format!("{stamp:x<width$}", width = offer.doc_bytes.max(stamp.len()));
+        let Some(process) = self.places[place].process.as_mut() else { return false };
+        process.handles += 1;
+        let slots = process.workload.function_slots(Runs::OnLoop, None);
+        let local = LocalFunction { handle: process.handles, slots };
+        let entry = FunctionEntry {
+            idempotent: offer.idempotent,
+            doc: ForeignText::new(doc),
+            ..FunctionEntry::new(name.clone(), ContractHash::from_bytes([0; 32]))
+        };
+        let done = self.feed(place, Input::Register { entry, local }).is_ok();
+        if let (true, Some(process)) = (done, self.places[place].process.as_mut()) {
+            process.offers.insert(name);
+            self.remember_own(place);
+        }
+        done
+    }
+
+    /// The node at `place` offers it no longer. False: it did not.
+    pub fn withdraw(&mut self, place: usize, name: &str) -> bool {
+        let Ok(name) = FunctionName::parse(name) else { return false };
+        let Some(process) = self.places[place].process.as_mut() else { return false };
+        if !process.offers.remove(&name) {
+            return false;
+        }
+        let done = self.feed(place, Input::Remove { name, version: FunctionVersion::ONE }).is_ok();
+        self.remember_own(place);
+        done
+    }
+
+    /// The node says goodbye, in the order that real ones keep: drain, leave, end.
+    pub fn leave(&mut self, place: usize, reason: LeaveReason) {
+        if self.places[place].process.is_none() {
+            return;
+        }
+        self.with_switch(place, |switch, _| switch.drain());
+        let _ = self.feed(place, Input::Drain);
+        self.remember_own(place);
+        let _ = self.feed(place, Input::Leave { reason });
+        self.end_process(place, Loss::Orderly);
+    }
+
+    pub(crate) fn remember_own(&mut self, place: usize) {
+        let Some(engine) = self.places[place].process.as_ref().and_then(|process| process.engine.as_ref())
+        else {
+            return;
+        };
+        self.history.remember(engine);
+    }
+}
+
+/// The cluster of all nodes.
+pub(crate) fn cluster() -> Option<ClusterId> {
+    ClusterId::parse("sim").ok()
+}
+
+pub(crate) fn node_name(place: usize) -> Option<NodeName> {
+    NodeName::parse(&format!("node-{place}")).ok()
+}
+
+/// What a client chooses on: nothing.
+fn empty_snapshot(node: mpreg_types::NodeId, incarnation: Incarnation) -> Arc<Snapshot> {
+    let cluster = cluster();
+    assert!(cluster.is_some(), "the name of the cluster is well-formed");
+    let cluster = cluster.unwrap_or_else(|| unreachable!("asserted"));
+    Index::new(Own { node, incarnation, cluster, label: "client".into() }).publish()
+}

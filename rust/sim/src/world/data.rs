@@ -1,0 +1,244 @@
+//! The data side: what a node's io thread and its callers do with switch and call table.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use mpreg_routing::Snapshot;
+use mpreg_rpc::{CallTable, Completion, NotSent, Output, SWITCH_BRIDGE, SendFailure, Switch, bridge_of};
+use mpreg_types::{CallHead, ConnectionId, NodeId, Payload, ReplyHead, StreamId};
+use mpreg_wire::{
+    Process as Sender, decode_call, decode_reply, decode_started, encode_call, encode_reply, encode_started,
+};
+
+use super::World;
+use super::desk::Desk;
+use crate::frame::Frame;
+use crate::item::{Item, Spot};
+use crate::job::{Job, JobKey};
+use crate::ledger::Ending;
+
+impl World {
+    /// Lets the call table at `place` act, and takes down what ended.
+    pub(crate) fn with_table(
+        &mut self,
+        place: usize,
+        act: impl FnOnce(&mut CallTable, &mut Desk<'_>, &mut Vec<Completion>),
+    ) {
+        let Some(process) = &mut self.places[place].process else { return };
+        let Some(mut table) = process.table.take() else { return };
+        let (start, snapshot) = (process.start, process.snapshot.clone());
+        let mut done = Vec::new();
+        act(&mut table, &mut Desk { world: self, place, snapshot }, &mut done);
+        if let Some(process) = self.places[place].process.as_mut().filter(|process| process.start == start) {
+            process.table = Some(table);
+        }
+        for completion in done {
+            self.completed(place, completion);
+        }
+        self.arm(place);
+    }
+
+    fn completed(&mut self, place: usize, completion: Completion) {
+        let Completion { key, outcome } = completion;
+        let Some(process) = &mut self.places[place].process else { return };
+        // A call that ends while it begins has no key yet: `call` gave it the one that fits any.
+        let Some(call) = process.calls.remove(&key) else {
+            return self.ledger.strays.push((place, key));
+        };
+        let error = outcome.err().map(|failure| (failure.body.code, failure.executed));
+        if let Some(fate) = self.ledger.fates.get_mut(&call) {
+            fate.endings.push(Ending { at: self.now, error });
+        }
+    }
+
+    /// Lets the switch at `place` act, and does what it wants.
+    pub(crate) fn with_switch(&mut self, place: usize, act: impl FnOnce(&mut Switch, &mut Vec<Output>)) {
+        let Some(process) = &mut self.places[place].process else { return };
+        let Some(mut switch) = process.switch.take() else { return };
+        let mut out = Vec::new();
+        act(&mut switch, &mut out);
+        while !out.is_empty() {
+            let mut more = Vec::new();
+            for output in out {
+                self.carry_out_data(place, &mut switch, output, &mut more);
+            }
+            out = more;
+        }
+        if let Some(process) = &mut self.places[place].process {
+            process.switch = Some(switch);
+        }
+        self.arm(place);
+    }
+
+    fn carry_out_data(&mut self, place: usize, switch: &mut Switch, output: Output, more: &mut Vec<Output>) {
+        match output {
+            Output::Invoke(invocation) => {
+                assert!(
+                    self.now < invocation.deadline,
+                    "a call was handed to its function after its deadline"
+                );
+                let job = Job {
+                    call: invocation.head.call,
+                    claim: invocation.claim,
+                    _running: invocation.running,
+                    reply_to: Some((invocation.from, invocation.stream)),
+                    token: invocation.head.token,
+                    deadline: invocation.deadline,
+                    begun: false,
+                    hangs: false,
+                };
+                self.take_job(place, JobKey::Remote(invocation.key), job);
+            }
+            Output::CancelLocal { key, .. } => self.stop_job(place, JobKey::Remote(key)),
+            Output::Reply { to, stream, head, value } => self.reply(place, to, stream, &head, value),
+            Output::CancelRemote { to, stream } => self.write(place, to, Frame::Cancel(stream)),
+            Output::Started { to, tokens } => {
+                let mut payload = Vec::new();
+                encode_started(tokens, &mut payload);
+                self.write(place, to, Frame::Started(payload.into()));
+            }
+            Output::Forward { relay, to, head, value } => {
+                let outcome = self.send_call(place, to, &head, &value);
+                let outcome = outcome.map_err(|why| NotSent { why, head, value });
+                switch.forwarded(relay, outcome, self.now, more);
+            }
+        }
+    }
+
+    pub(crate) fn reply(
+        &mut self,
+        place: usize,
+        to: ConnectionId,
+        stream: StreamId,
+        head: &ReplyHead,
+        value: Payload,
+    ) {
+        let mut meta = Vec::new();
+        encode_reply(head, &mut meta);
+        self.write(place, to, Frame::Reply { stream, meta: meta.into(), value });
+    }
+
+    pub(crate) fn send_call(
+        &mut self,
+        place: usize,
+        to: ConnectionId,
+        head: &CallHead,
+        value: &Payload,
+    ) -> Result<StreamId, SendFailure> {
+        let side = self.side_of(place, to).ok_or(SendFailure::Closed)?;
+        let wire = self.wires.get_mut(&to).ok_or(SendFailure::Closed)?;
+        let stream = wire.ways[side].next_call()?;
+        let sender = Sender { node: self.places[place].id, incarnation: self.places[place].incarnation };
+        let mut meta = Vec::new();
+        encode_call(head, sender, &mut meta);
+        self.write(place, to, Frame::Call { stream, meta: meta.into(), value: value.clone() });
+        Ok(stream)
+    }
+
+    /// The engine published: callers and the switch choose by it from now on.
+    pub(crate) fn published(&mut self, place: usize, snapshot: Arc<Snapshot>) {
+        let now = self.now;
+        if let Some(process) = &mut self.places[place].process {
+            process.snapshot = snapshot.clone();
+        }
+        self.with_table(place, |table, desk, done| table.snapshot_changed(now, desk, done));
+        self.with_switch(place, |switch, out| switch.snapshot_changed(snapshot, now, out));
+    }
+
+    /// A frame of the data plane arrives.
+    pub(crate) fn data_frame(&mut self, here: usize, there: usize, on: ConnectionId, frame: Frame) {
+        match frame {
+            Frame::Call { stream, meta, value } => {
+                let head = self.read_call(here, there, on, &meta);
+                let now = self.now;
+                self.with_switch(here, |switch, out| {
+                    if let Some(head) = head {
+                        switch.call(on, stream, head, value, now, out);
+                    }
+                });
+            }
+            Frame::Cancel(stream) => {
+                let now = self.now;
+                self.with_switch(here, |switch, out| switch.cancel(on, stream, now, out));
+            }
+            Frame::Reply { stream, meta, value } => self.reply_arrives(here, on, stream, &meta, value),
+            Frame::Started(payload) => self.started_arrives(here, on, &payload),
+            Frame::Opened | Frame::End(_) | Frame::Control { .. } => {}
+        }
+    }
+
+    fn read_call(&mut self, here: usize, there: usize, on: ConnectionId, meta: &Bytes) -> Option<CallHead> {
+        let side = self.side_of(here, on)?;
+        let node: NodeId = self.places[there].id;
+        let sender = Sender { node, incarnation: self.wires.get(&on)?.incarnations[1 - side] };
+        let process = self.places[here].process.as_mut()?;
+        let head = decode_call(meta, sender, &mut process.targets);
+        assert!(head.is_ok(), "a call of an honest caller cannot be read: {head:?}");
+        head.ok()
+    }
+
+    fn reply_arrives(
+        &mut self,
+        here: usize,
+        on: ConnectionId,
+        stream: StreamId,
+        meta: &[u8],
+        value: Payload,
+    ) {
+        let now = self.now;
+        let head = decode_reply(meta);
+        assert!(head.is_ok(), "a reply of an honest callee cannot be read: {head:?}");
+        let (Ok(head), Some(side)) = (head, self.side_of(here, on)) else { return };
+        let free = self.wires.get_mut(&on).is_some_and(|wire| wire.ways[side].answered());
+        if bridge_of(head.token) == SWITCH_BRIDGE {
+            self.with_switch(here, |switch, out| switch.reply(on, stream, head, value, now, out));
+        } else {
+            self.with_table(here, |table, desk, done| table.reply(on, stream, head, value, now, desk, done));
+        }
+        if free {
+            self.with_table(here, |table, desk, done| table.writable(on, now, desk, done));
+            self.with_switch(here, |switch, out| switch.writable(on, now, out));
+        }
+    }
+
+    fn started_arrives(&mut self, here: usize, on: ConnectionId, payload: &[u8]) {
+        let now = self.now;
+        let tokens = decode_started(payload);
+        assert!(tokens.is_ok(), "a start report of an honest callee cannot be read: {tokens:?}");
+        let is_relay = |token: &u64| bridge_of(*token) == SWITCH_BRIDGE;
+        let (relayed, own): (Vec<u64>, Vec<u64>) = tokens.into_iter().flatten().partition(is_relay);
+        for token in own {
+            self.with_table(here, |table, desk, done| table.started(on, token, now, desk, done));
+        }
+        if !relayed.is_empty() {
+            self.with_switch(here, |switch, out| switch.started(on, &relayed, now, out));
+        }
+    }
+
+    pub(crate) fn tick(&mut self, spot: Spot) {
+        if !self.is_there(spot) {
+            return;
+        }
+        if let Some(process) = &mut self.places[spot.place].process {
+            process.tick_at = None;
+        }
+        let now = self.now;
+        self.with_table(spot.place, |table, desk, done| table.tick(now, desk, done));
+        self.with_switch(spot.place, |switch, out| switch.tick(now, out));
+    }
+
+    /// Sees to it that the data plane looks at the clock in time.
+    fn arm(&mut self, place: usize) {
+        let Some(process) = &mut self.places[place].process else { return };
+        let table = process.table.as_ref().and_then(CallTable::next_deadline);
+        let switch = process.switch.as_ref().and_then(Switch::next_deadline);
+        let Some(at) = table.into_iter().chain(switch).min() else { return };
+        // A clock moves between two looks.
+        let at = at.max(self.now + std::time::Duration::from_micros(1));
+        if process.tick_at.is_none_or(|before| at < before) {
+            process.tick_at = Some(at);
+            let spot = Spot { place, start: process.start };
+            self.at(at, Item::Tick(spot));
+        }
+    }
+}

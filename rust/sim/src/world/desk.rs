@@ -1,0 +1,68 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use mpreg_routing::Snapshot;
+use mpreg_rpc::{CallKey, LocalCall, Outbound, SendFailure};
+use mpreg_types::{CallHead, ConnectionId, ErrorBody, Payload, StreamId};
+
+use super::World;
+use crate::frame::Frame;
+use crate::job::{Job, JobKey};
+
+/// What the call table at one place acts through.
+pub(crate) struct Desk<'a> {
+    pub(crate) world: &'a mut World,
+    pub(crate) place: usize,
+    pub(crate) snapshot: Arc<Snapshot>,
+}
+
+impl Outbound for Desk<'_> {
+    fn snapshot(&mut self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    fn entry(&mut self) -> Option<ConnectionId> {
+        self.world.places[self.place].process.as_ref()?.entry
+    }
+
+    fn is_starting(&self) -> bool {
+        self.world.places[self.place].process.as_ref().is_some_and(|process| process.starting)
+    }
+
+    fn round_trip(&self, _: ConnectionId) -> Option<Duration> {
+        Some(Duration::from_millis(2))
+    }
+
+    fn send_call(
+        &mut self,
+        to: ConnectionId,
+        head: &CallHead,
+        value: &Payload,
+    ) -> Result<StreamId, SendFailure> {
+        assert!(!head.remaining.is_zero(), "a call was sent after its deadline");
+        self.world.send_call(self.place, to, head, value)
+    }
+
+    fn send_cancel(&mut self, to: ConnectionId, stream: StreamId) {
+        self.world.write(self.place, to, Frame::Cancel(stream));
+    }
+
+    fn invoke_local(&mut self, call: LocalCall<'_>) -> Result<(), Box<ErrorBody>> {
+        let job = Job {
+            call: call.head.call,
+            claim: call.claim,
+            _running: call.running,
+            reply_to: None,
+            token: call.head.token,
+            deadline: call.deadline,
+            begun: false,
+            hangs: false,
+        };
+        self.world.take_job(self.place, JobKey::Local(call.key), job);
+        Ok(())
+    }
+
+    fn cancel_local(&mut self, key: CallKey) {
+        self.world.stop_job(self.place, JobKey::Local(key));
+    }
+}

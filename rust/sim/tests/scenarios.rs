@@ -1,0 +1,35 @@
+//! Every scenario with a fixed number of seeds. `MPREG_SIM_SEED=n` runs that seed alone.
+
+use mpreg_sim::scenario;
+use mpreg_sim::seeds::{self, Scenario};
+
+fn check(name: &str, scenario: Scenario, count: u64) {
+    if let Err(why) = seeds::run(name, scenario, 1..=count) {
+        panic!("{why}");
+    }
+}
+
+macro_rules! scenarios {
+    ($($name:ident: $seeds:literal,)*) => {
+        $(
+            #[test]
+            fn $name() {
+                check(stringify!($name), scenario::$name, $seeds);
+            }
+        )*
+    };
+}
+
+scenarios! {
+    changes_reach_all: 3,
+    split_and_heal: 3,
+    nodes_come_and_go: 3,
+    process_deaths: 4,
+    silent_deaths: 4,
+    one_stalls: 3,
+    all_stall: 3,
+    paused_for_long: 3,
+    idle_mesh: 1,
+    calls_without_faults: 2,
+    calls_survive_chaos: 6,
+}
