@@ -1,4 +1,7 @@
-"""`mpreg demo`: a mesh of five processes at work on data that every machine has."""
+"""`mpreg demo`: a mesh of five processes at work on data that every machine has.
+
+What only the demo needs is imported when it runs, so that the other verbs start as quickly as without it.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import mpreg
 from mpreg.cli._options import as_json
 from mpreg.cli._output import show_json, show_lines, show_table
-from mpreg.demo import job, sources
-from mpreg.demo.processes import NODES, Processes, five_nodes
+from mpreg.demo import sources
 
 if TYPE_CHECKING:
     from mpreg.demo.job import Report
+    from mpreg.demo.processes import Processes
 
 _INTERRUPTED = 128 + signal.SIGINT
 
@@ -43,6 +45,8 @@ def demo(*, word: str, keep: bool, json: bool) -> None:
 
 
 async def _demo(word: str, *, keep: bool, json: bool) -> None:
+    from mpreg.demo.processes import NODES, five_nodes
+
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None  # noqa: S101 - asyncio.run made it
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -62,6 +66,10 @@ async def _demo(word: str, *, keep: bool, json: bool) -> None:
 
 
 async def _work(processes: Processes, word: str, console: Console) -> Report:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from mpreg.demo import job
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("Indexing files", total=None)
