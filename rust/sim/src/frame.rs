@@ -39,8 +39,4 @@ impl Frame {
         };
         HEADER_BYTES + body
     }
-
-    pub(crate) fn is_control(&self) -> bool {
-        matches!(self, Self::Control { .. })
-    }
 }

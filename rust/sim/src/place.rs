@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use mpreg_types::{Incarnation, NodeId, Signer};
+use mpreg_wire::FrameKind;
 use mpreg_wire::verify::CheapSigner;
 
 use crate::item::Item;
@@ -33,6 +34,45 @@ pub struct Traffic {
     pub frames: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// How many of them were the catalog's.
+    pub catalog_frames: u64,
+    /// Bytes of those.
+    pub catalog_bytes: u64,
+}
+
+impl Traffic {
+    pub(crate) fn add(&mut self, kind: FrameKind, bytes: u64) {
+        self.frames += 1;
+        self.bytes += bytes;
+        if kind == FrameKind::Catalog {
+            self.catalog_frames += 1;
+            self.catalog_bytes += bytes;
+        }
+    }
+}
+
+impl std::ops::Add for Traffic {
+    type Output = Self;
+    fn add(self, other: Self) -> Self {
+        Self {
+            frames: self.frames + other.frames,
+            bytes: self.bytes + other.bytes,
+            catalog_frames: self.catalog_frames + other.catalog_frames,
+            catalog_bytes: self.catalog_bytes + other.catalog_bytes,
+        }
+    }
+}
+
+impl std::ops::Sub for Traffic {
+    type Output = Self;
+    fn sub(self, earlier: Self) -> Self {
+        Self {
+            frames: self.frames - earlier.frames,
+            bytes: self.bytes - earlier.bytes,
+            catalog_frames: self.catalog_frames - earlier.catalog_frames,
+            catalog_bytes: self.catalog_bytes - earlier.catalog_bytes,
+        }
+    }
 }
 
 impl Place {

@@ -33,3 +33,14 @@ scenarios! {
     calls_without_faults: 2,
     calls_survive_chaos: 6,
 }
+
+#[test]
+fn fifty_nodes_keep_the_figures_of_the_design() {
+    let report = scenario::scale(50, 1).unwrap();
+    let second = std::time::Duration::from_secs(1);
+    assert!(report.change < second, "{report}");
+    assert!(report.death <= second * 2, "{report}");
+    assert!(report.idle_bytes < 2_000, "{report}");
+    // A change goes to everybody once, and little more is said about it.
+    assert!((49..=150).contains(&report.change_frames), "{report}");
+}

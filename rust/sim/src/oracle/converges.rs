@@ -33,11 +33,13 @@ pub fn disagreement(world: &mut World) -> Option<String> {
             let (sees, run) = (believes.alive.len(), alive.len());
             return Some(format!("place {place} sees {sees} nodes alive of {run} running"));
         }
-        if let Some(what) = false_owner(world, place, &believes) {
-            return Some(what);
-        }
         match &first {
-            None => first = Some(believes),
+            None => {
+                if let Some(what) = false_owner(world, place, &believes) {
+                    return Some(what);
+                }
+                first = Some(believes);
+            }
             Some(first) if *first == believes => {}
             Some(_) => return Some(format!("the catalog of place {place} differs from the first one")),
         }

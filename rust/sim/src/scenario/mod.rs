@@ -4,10 +4,29 @@ mod calls;
 mod catalog;
 mod deaths;
 mod idle;
+mod scale;
 mod stalls;
 
 pub use calls::{calls_survive_chaos, calls_without_faults};
 pub use catalog::{changes_reach_all, nodes_come_and_go, split_and_heal};
 pub use deaths::{process_deaths, silent_deaths};
 pub use idle::idle_mesh;
+pub use scale::{Report, scale};
 pub use stalls::{all_stall, one_stalls, paused_for_long};
+
+use crate::seeds::Scenario;
+
+/// Every scenario that only succeeds or fails, by its name.
+pub const ALL: &[(&str, Scenario)] = &[
+    ("changes_reach_all", changes_reach_all),
+    ("split_and_heal", split_and_heal),
+    ("nodes_come_and_go", nodes_come_and_go),
+    ("process_deaths", process_deaths),
+    ("silent_deaths", silent_deaths),
+    ("one_stalls", one_stalls),
+    ("all_stall", all_stall),
+    ("paused_for_long", paused_for_long),
+    ("idle_mesh", idle_mesh),
+    ("calls_without_faults", calls_without_faults),
+    ("calls_survive_chaos", calls_survive_chaos),
+];

@@ -17,11 +17,8 @@ impl World {
     pub(crate) fn write(&mut self, place: usize, id: ConnectionId, frame: Frame) {
         let Some(side) = self.side_of(place, id) else { return };
         let Some(wire) = self.wires.get_mut(&id) else { return };
-        let (is_control, bytes) = (frame.is_control(), frame.bytes() as u64);
-        if is_control && wire.ways[side].open {
-            let sent = &mut self.places[place].sent;
-            sent.frames += 1;
-            sent.bytes += bytes;
+        if let (Frame::Control { kind, .. }, true) = (&frame, wire.ways[side].open) {
+            self.places[place].sent.add(*kind, frame.bytes() as u64);
         }
         if wire.ways[side].write(frame) {
             let pause = Duration::from_micros(self.random(FLUSH_US));

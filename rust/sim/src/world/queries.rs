@@ -59,10 +59,7 @@ impl World {
 
     /// Of all places.
     pub fn traffic_of_all(&self) -> Traffic {
-        self.places.iter().fold(Traffic::default(), |sum, place| Traffic {
-            frames: sum.frames + place.sent.frames,
-            bytes: sum.bytes + place.sent.bytes,
-        })
+        self.places.iter().fold(Traffic::default(), |sum, place| sum + place.sent)
     }
 
     /// Connections that stand.
