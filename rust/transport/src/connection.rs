@@ -321,6 +321,12 @@ impl Connection {
         self.flush();
     }
 
+    /// Says the goodbye now, if the kernel takes it, whatever still waits for credit.
+    pub(crate) fn hurry(&self) {
+        self.outbox.lock().give_up_values();
+        self.flush();
+    }
+
     /// True if there is nothing to be written any more, because all was said or because nothing can be.
     pub(crate) fn has_said_all(&self) -> bool {
         if self.is_open() {

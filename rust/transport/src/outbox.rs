@@ -167,15 +167,13 @@ impl Outbox {
         Ok(())
     }
 
-    /// Behind the call it cancels, in the lane of the calls: it must never be read first. False if nothing waits for
+    /// Behind the call it cancels, in the lane of the calls: it must never be read first. Nothing if nobody waits for
     /// that reply any more.
-    pub(crate) fn push_cancel(&mut self, stream: StreamId) -> bool {
-        if self.phase != Phase::Open || !self.pending.remove(stream) {
-            return false;
+    pub(crate) fn push_cancel(&mut self, stream: StreamId) {
+        if !matches!(self.phase, Phase::Over(_)) && self.pending.remove(stream) {
+            self.bulk.retain(|bulk| bulk.stream() != stream);
+            self.push_empty(FrameKind::Cancel, FrameFlags::NONE, stream);
         }
-        self.bulk.retain(|bulk| bulk.stream() != stream);
-        self.push_empty(FrameKind::Cancel, FrameFlags::NONE, stream);
-        true
     }
 
     /// The peer cancelled: what is left of that reply is not sent. A last chunk tells the end of what has begun.
@@ -366,6 +364,12 @@ impl Outbox {
     /// Returns `bytes` of credit to the peer; goes out before everything else.
     pub(crate) fn push_credit(&mut self, bytes: u64) -> Result<(), SendError> {
         self.push_control(FrameKind::Credit, StreamId(0), &encode_credit(bytes))
+    }
+
+    /// The end does not wait any longer for credit: large values stay unfinished, so that the goodbye can be said.
+    pub(crate) fn give_up_values(&mut self) {
+        self.bulk.clear();
+        self.parked.clear();
     }
 
     /// Throws away what was not begun to be written.

@@ -10,8 +10,10 @@ use crate::outbox::Phase;
 use crate::reader::{Reader, Stop, Turn};
 use crate::{Connection, FrameHandler, Lost, LostCause};
 
-/// What an orderly close may take until the goodbye is with the kernel.
+/// How long an orderly close waits for credit, for what was sent before.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long the kernel may take to take the goodbye.
+const SAY_TIMEOUT: Duration = Duration::from_millis(100);
 /// How long the peer is listened to after the goodbye, so that it reads that and not a reset.
 const LINGER_TIMEOUT: Duration = Duration::from_millis(250);
 /// What is thrown away meanwhile at most.
@@ -89,15 +91,15 @@ async fn read<H: FrameHandler>(connection: &Connection, reader: &mut Reader, han
     }
 }
 
-/// Waits until the goodbye is said, if one is to be said, and until nobody writes.
+/// Says the goodbye, if one is to be said, and waits until nobody writes.
 async fn end(connection: &Connection) -> Lost {
+    connection.hurry();
     let said = async {
         while !connection.has_said_all() {
             connection.attention.notified().await;
         }
     };
-    let was_said = timeout(CLOSE_TIMEOUT, said).await.is_ok();
-    if !was_said {
+    if timeout(SAY_TIMEOUT, said).await.is_err() {
         tracing::debug!(?connection, "the goodbye was not taken");
     }
     // Only the first cause counts, so this one never shows.

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use mpreg_transport::{CloseReason, Incoming, SendError};
 use mpreg_types::{Payload, StreamId};
-use mpreg_wire::{FrameFlags, FrameKind, Limits, Role, encode_credit, encode_reply};
+use mpreg_wire::{FrameFlags, FrameKind, Limits, Role, encode_call, encode_credit, encode_reply};
 use tokio::time::timeout;
 
 use crate::common::ends::{Over, Setup};
 use crate::common::raw_peer::{RawPeer, frame};
-use crate::common::recorder::{Behaviour, Event};
+use crate::common::recorder::Behaviour;
 use crate::common::{call_head, flat, reply_head, value};
 
 async fn raw(limits: Limits) -> (RawPeer, crate::common::ends::Half, crate::common::ends::IoThread) {
@@ -255,46 +255,56 @@ async fn values_longer_than_the_peer_takes_are_not_sent() {
 
 #[tokio::test]
 async fn the_rest_of_a_refused_value_is_not_sent() {
-    let mut setup = Setup::over(Over::Tcp);
-    setup.limits.connection_window = 128 * 1024;
-    setup.acceptor.admits = 1000;
-    let mut pair = setup.connect().await;
-    let bytes = 50 * 1024 * 1024;
-    pair.dialer.connection.send_call(&call_head(1, bytes), &Payload::from(vec![0; bytes])).unwrap();
-    pair.dialer.connection.flush();
-    let Incoming::RefusedCall { stream, head, .. } = pair.acceptor.events.frame().await else { panic!() };
-    pair.acceptor.connection.send_reply(stream, &reply_head(head.token, 2), &b"no".to_vec().into()).unwrap();
-    pair.acceptor.connection.flush();
-    assert!(matches!(pair.dialer.events.frame().await, Incoming::Reply { .. }));
-    pair.dialer.connection.close(CloseReason::Unused);
-    pair.acceptor.events.closed().await;
-    assert!(
-        pair.acceptor.end.count("bytes_in") < bytes as u64 / 2,
-        "{}",
-        pair.acceptor.end.count("bytes_in")
-    );
+    let (mut peer, mut half, _io) = raw(Limits { connection_window: 256 * 1024, ..Limits::default() }).await;
+    let bytes = 50_000_000;
+    let stream = half.connection.send_call(&call_head(1, bytes), &Payload::from(vec![0; bytes])).unwrap();
+    half.connection.flush();
+    assert_eq!(peer.frame().await.unwrap().header.flags, FrameFlags::MORE);
+    peer.write(&reply(stream, 3)).await;
+    assert!(matches!(half.events.frame().await, Incoming::Reply { .. }));
+    half.connection.close(CloseReason::Unused);
+    let frames = peer.frames().await;
+    let kinds: Vec<_> = frames.iter().map(|frame| frame.header.kind).collect();
+    assert_eq!(kinds[..3], [FrameKind::Chunk; 3], "the window, and no more");
+    assert_eq!(kinds[3..], [FrameKind::Cancel, FrameKind::Goodbye]);
 }
 
 #[tokio::test]
 async fn a_reply_whose_call_was_cancelled_is_not_sent_to_its_end() {
-    let mut setup = Setup::over(Over::Tcp);
-    setup.limits.connection_window = 128 * 1024;
-    let mut pair = setup.connect().await;
-    let bytes = 50 * 1024 * 1024;
-    let stream = pair.dialer.connection.send_call(&call_head(1, 0), &Payload::default()).unwrap();
-    pair.dialer.connection.flush();
-    assert!(matches!(pair.acceptor.events.frame().await, Incoming::Call { .. }));
-    let payload = Payload::from(vec![0; bytes]);
-    pair.acceptor.connection.send_reply(stream, &reply_head(1, bytes), &payload).unwrap();
-    pair.acceptor.connection.flush();
-    while !matches!(pair.dialer.events.next().await, Event::Admitted(_)) {}
-    pair.dialer.connection.send_cancel(stream);
-    pair.dialer.connection.flush();
-    assert!(matches!(pair.acceptor.events.frame().await, Incoming::Cancel { .. }));
-    let Event::Released(released) = pair.dialer.events.next().await else { panic!() };
-    assert_eq!(released, bytes as u64);
-    assert!(pair.dialer.end.count("bytes_in") < bytes as u64 / 2);
-    assert!(pair.dialer.connection.is_open());
+    let (mut peer, mut half, _io) = raw(Limits { connection_window: 256 * 1024, ..Limits::default() }).await;
+    let bytes = 50_000_000;
+    let stream = StreamId(2);
+    let mut meta = Vec::new();
+    encode_call(&call_head(1, 0), half.connection.peer().process(), &mut meta);
+    peer.write(&frame(FrameKind::Call, FrameFlags::NONE, stream.0, &meta, &[])).await;
+    assert!(matches!(half.events.frame().await, Incoming::Call { .. }));
+    half.connection.send_reply(stream, &reply_head(1, bytes), &Payload::from(vec![0; bytes])).unwrap();
+    half.connection.flush();
+    assert_eq!(peer.frame().await.unwrap().header.flags, FrameFlags::MORE);
+    for _ in 0..3 {
+        assert_eq!(peer.frame().await.unwrap().header.flags, FrameFlags::NONE);
+    }
+    peer.write(&frame(FrameKind::Cancel, FrameFlags::NONE, stream.0, &[], &[])).await;
+    assert!(matches!(half.events.frame().await, Incoming::Cancel { .. }));
+    half.connection.close(CloseReason::Unused);
+    let frames = peer.frames().await;
+    let kinds: Vec<_> = frames.iter().map(|frame| frame.header.kind).collect();
+    assert_eq!(kinds, [FrameKind::Chunk, FrameKind::Goodbye]);
+    let end = frames[0].header;
+    assert_eq!(
+        (end.flags, end.length, end.stream),
+        (FrameFlags::LAST, 0, stream),
+        "an end, and nothing more"
+    );
+}
+
+#[tokio::test]
+async fn a_close_says_why_even_if_a_value_waits_for_credit_that_never_comes() {
+    let (mut peer, mut half, _io) = raw(Limits { connection_window: 256 * 1024, ..Limits::default() }).await;
+    half.connection.send_call(&call_head(1, 1_000_000), &value(1, 1_000_000)).unwrap();
+    half.connection.close(CloseReason::Leaving);
+    assert_eq!(peer.frames().await.pop().unwrap().header.kind, FrameKind::Goodbye);
+    assert_eq!(half.events.closed().await.first_unsent, StreamId(3));
 }
 
 #[tokio::test]
