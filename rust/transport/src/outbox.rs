@@ -42,7 +42,8 @@ pub(crate) struct Outbox {
     pending: StreamSet,
     next_stream: u64,
     credit: u64,
-    wants_credit: bool,
+    /// What the dearest call would have cost that was turned away since somebody was told to try again.
+    turned_away: Option<u64>,
     /// The first own stream that [`Self::discard`] threw away.
     first_discarded: Option<StreamId>,
     /// Frames appended since the last batch was taken.
@@ -83,7 +84,7 @@ impl Outbox {
             parked: VecDeque::new(),
             pending: StreamSet::default(),
             next_stream: if dialled { 1 } else { 2 },
-            wants_credit: false,
+            turned_away: None,
             first_discarded: None,
             frames: 0,
         }
@@ -113,10 +114,14 @@ impl Outbox {
             return Err(FrameError::TooLarge { length, max }.into());
         }
         let header = FrameHeader::new(kind, FrameFlags::NONE, stream, 0, payload.len())?;
+        self.append_control(&header, payload);
+        Ok(())
+    }
+
+    fn append_control(&mut self, header: &FrameHeader, payload: &[u8]) {
         self.control.buffer().extend_from_slice(&header.encode());
         self.control.buffer().extend_from_slice(payload);
         self.frames += 1;
-        Ok(())
     }
 
     pub(crate) fn push_call(&mut self, head: &CallHead, value: &Payload) -> Result<StreamId, SendError> {
@@ -125,17 +130,16 @@ impl Outbox {
         debug_assert_eq!(head.value_bytes, bytes as u64, "the peer would close the connection");
         self.check_length(bytes)?;
         if self.pending.len() >= self.limits.pending as usize {
-            self.wants_credit = true;
+            self.turn_away(0);
             return Err(SendError::TooManyPending { max: self.limits.pending });
         }
         if !self.parked.is_empty() || self.queued() > self.limits.high_water {
-            self.wants_credit = true;
+            self.turn_away(0);
             return Err(SendError::NoCredit);
         }
         let stream = StreamId(self.next_stream);
         let sender = self.sender;
         if !self.push_value(FrameKind::Call, stream, |buffer| encode_call(head, sender, buffer), value)? {
-            self.wants_credit = true;
             return Err(SendError::NoCredit);
         }
         self.next_stream += 2;
@@ -211,11 +215,14 @@ impl Outbox {
         buffer.extend_from_slice(&[0; HEADER_BYTES]);
         encode(buffer);
         let meta_bytes = buffer.len() - start - HEADER_BYTES;
-        let header = FrameHeader::new(kind, flags, stream, meta_bytes, inline);
-        let header = match header {
-            Ok(header) if self.take_credit((meta_bytes + inline) as u64) => header,
+        let cost = (meta_bytes + inline) as u64;
+        let header = match FrameHeader::new(kind, flags, stream, meta_bytes, inline) {
+            Ok(header) if self.take_credit(cost) => header,
             other => {
                 self.calls.buffer().truncate(start);
+                if kind == FrameKind::Call && other.is_ok() {
+                    self.turn_away(cost);
+                }
                 return other.map(|_| false).map_err(Into::into);
             }
         };
@@ -234,10 +241,17 @@ impl Outbox {
         Ok(true)
     }
 
+    fn turn_away(&mut self, cost: u64) {
+        self.turned_away = Some(self.turned_away.unwrap_or(0).max(cost));
+    }
+
+    /// While large values wait, small frames leave them a part, or they would never get any.
+    fn small_floor(&self) -> u64 {
+        if self.bulk.is_empty() { 0 } else { self.limits.small_floor }
+    }
+
     fn take_credit(&mut self, cost: u64) -> bool {
-        // While large values wait, small frames leave them a part, or they would never get any.
-        let floor = if self.bulk.is_empty() { 0 } else { self.limits.small_floor };
-        let enough = self.credit >= cost + floor;
+        let enough = self.credit >= cost + self.small_floor();
         if enough {
             self.credit -= cost;
         }
@@ -264,9 +278,8 @@ impl Outbox {
         {
             let payload = goodbye.encode();
             if let Ok(header) = FrameHeader::control(FrameKind::Goodbye, payload.len()) {
-                self.batch.control.buffer().extend_from_slice(&header.encode());
-                self.batch.control.buffer().extend_from_slice(&payload);
-                self.frames += 1;
+                self.append_control(&header, &payload);
+                std::mem::swap(&mut self.batch.control, &mut self.control);
             }
         }
         !self.batch.is_done()
@@ -340,15 +353,14 @@ impl Outbox {
 
     /// True, once, if somebody was turned away and would no longer be.
     pub(crate) fn takes_again(&mut self) -> bool {
-        let floor = if self.bulk.is_empty() { 0 } else { self.limits.small_floor };
-        let takes = self.wants_credit
-            && self.phase == Phase::Open
+        let Some(cost) = self.turned_away else { return false };
+        let takes = self.phase == Phase::Open
             && self.parked.is_empty()
             && self.pending.len() < self.limits.pending as usize
             && self.queued() <= self.limits.high_water / 2
-            && self.credit >= self.limits.again + floor;
+            && self.credit >= cost.max(self.limits.again) + self.small_floor();
         if takes {
-            self.wants_credit = false;
+            self.turned_away = None;
         }
         takes
     }
@@ -361,9 +373,13 @@ impl Outbox {
             && self.batch.is_done()
     }
 
-    /// Returns `bytes` of credit to the peer; goes out before everything else.
+    /// Returns `bytes` of credit to the peer, which may wait for nothing else: even a full queue takes it. There are
+    /// never more of these than lumps in a window.
     pub(crate) fn push_credit(&mut self, bytes: u64) -> Result<(), SendError> {
-        self.push_control(FrameKind::Credit, StreamId(0), &encode_credit(bytes))
+        self.check_open()?;
+        let payload = encode_credit(bytes);
+        self.append_control(&FrameHeader::control(FrameKind::Credit, payload.len())?, &payload);
+        Ok(())
     }
 
     /// The end does not wait any longer for credit: large values stay unfinished, so that the goodbye can be said.

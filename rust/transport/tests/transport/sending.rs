@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use crate::common::ends::{Over, Setup};
 use crate::common::raw_peer::{RawPeer, frame};
-use crate::common::recorder::Behaviour;
+use crate::common::recorder::{Behaviour, Event};
 use crate::common::{call_head, flat, reply_head, value};
 
 async fn raw(limits: Limits) -> (RawPeer, crate::common::ends::Half, crate::common::ends::IoThread) {
@@ -226,6 +226,26 @@ async fn replies_without_credit_wait_and_calls_are_turned_away() {
     assert_eq!(peer.frame().await.unwrap().header.stream, StreamId(6));
     half.events.credit().await;
     half.connection.send_call(&call_head(1, 5), &value(1, 5)).unwrap();
+}
+
+#[tokio::test]
+async fn who_was_turned_away_is_not_woken_before_there_is_enough_credit() {
+    let limits = Limits { connection_window: 128 * 1024, ..Limits::default() };
+    let (mut peer, mut half, _io) = raw(limits).await;
+    let payload = value(1, 60_000);
+    let send = || half.connection.send_call(&call_head(1, 60_000), &payload);
+    assert!(send().is_ok() && send().is_ok());
+    assert_eq!(send(), Err(SendError::NoCredit));
+    half.connection.flush();
+    let credit = |bytes| frame(FrameKind::Credit, FrameFlags::NONE, 0, &[], &encode_credit(bytes));
+    let ping = frame(FrameKind::Ping, FrameFlags::NONE, 0, &[], &[0; 8]);
+    peer.write(&[credit(30_000), ping].concat()).await;
+    while peer.frame().await.unwrap().header.kind != FrameKind::Pong {}
+    let heard = half.events.rest();
+    assert!(heard.iter().all(|event| matches!(event, Event::Opened)), "too little: {heard:?}");
+    peer.write(&credit(30_000)).await;
+    half.events.credit().await;
+    assert!(half.connection.send_call(&call_head(1, 60_000), &payload).is_ok());
 }
 
 #[tokio::test]
