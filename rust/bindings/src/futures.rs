@@ -31,6 +31,16 @@ impl Futures {
         self.create.bind(py).call0()
     }
 
+    /// Sets the result unless the future was cancelled meanwhile; who waits for it resumes with the loop's next pass.
+    /// For code that runs inside a task: no other task may be entered there.
+    pub(crate) fn complete_later(future: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = future.py();
+        if future.call_method0(intern!(py, "done"))?.is_truthy()? {
+            return Ok(());
+        }
+        future.call_method1(intern!(py, "set_result"), (py.None(),)).map(drop)
+    }
+
     /// Sets the outcome unless the future was cancelled meanwhile. User code may run inside.
     pub(crate) fn complete(
         &self,

@@ -42,7 +42,7 @@ impl Answer {
     pub(crate) fn send(self, replies: &mut Replies) {
         match self.outcome {
             Ok(value) => self.ticket.succeed(value, replies),
-            Err((body, executed)) => self.ticket.fail(&body, executed, replies),
+            Err((body, executed)) => self.ticket.fail(body, executed, replies),
         }
     }
 

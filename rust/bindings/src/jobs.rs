@@ -10,12 +10,16 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::bridge::Bridge;
+use crate::futures::Futures;
 use crate::invocation::{Answer, Running, prepare};
 use crate::registration::{Function, Mode};
 use crate::worker::Worker;
 
 /// Warm tasks kept for later; more than that end when they are idle.
 const IDLE_MAX: usize = 256;
+
+/// Workers that one suspended worker calls.
+const HEIRS: usize = 2;
 
 /// A coroutine not yet started.
 #[derive(Debug)]
@@ -82,6 +86,24 @@ impl Jobs {
                 None => return Worker::spawn(py, bridge),
             }
         }
+    }
+
+    /// For a worker that has suspended while calls are queued: others take over. Two of them, so that a burst of calls
+    /// that all suspend has its workers after a few passes of the loop, and one that does not makes no crowd.
+    pub(crate) fn hand_over(&self, py: Python<'_>, bridge: &Arc<Bridge>) -> PyResult<()> {
+        for _ in 0..HEIRS {
+            let mut state = self.0.lock();
+            if state.queue.is_empty() {
+                return Ok(());
+            }
+            let idle = state.idle.pop();
+            drop(state);
+            match idle {
+                Some(future) => Futures::complete_later(future.bind(py))?,
+                None => Worker::spawn(py, bridge)?,
+            }
+        }
+        Ok(())
     }
 
     /// For a worker: the next coroutine to start.

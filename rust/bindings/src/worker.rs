@@ -78,6 +78,8 @@ impl Worker {
                         bridge.jobs.suspended(job.running.ticket.key(), task.clone_ref(py));
                     }
                     state.suspended = Some(job);
+                    drop(state);
+                    bridge.jobs.hand_over(py, &bridge)?;
                     return Ok(waits_for);
                 }
                 Step::Returned(value) => bridge.answer(py, job.running.conclude(py, Ok(value))),

@@ -133,6 +133,14 @@ impl Caller {
         }
     }
 
+    /// The node a client is connected to, as users see it.
+    pub(crate) fn entry_label(&self) -> Option<String> {
+        match self {
+            Self::Node(_) => None,
+            Self::Client(client) => client.entry_label(),
+        }
+    }
+
     pub(crate) fn local_function(&self, handle: u64) -> Result<Arc<LocalEntry>, Box<ErrorBody>> {
         match self {
             Self::Node(node) => node.functions.find(handle),

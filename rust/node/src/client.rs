@@ -221,7 +221,8 @@ pub(crate) fn send_look(shared: Arc<ClientShared>, token: u64, question: Vec<u8>
             while !send_over_entry(&shared, &own, token, &question) && Instant::now() < give_up {
                 tokio::time::sleep(LOOK_POLL).await;
             }
-            tokio::time::sleep_until(give_up).await;
+            // The entry node knows better why nothing came; its word may still be on the way.
+            tokio::time::sleep_until(give_up + LOOK_GRACE).await;
             // No news if it was answered.
             let why = NodeError::new(
                 mpreg_types::ErrorCode::DeadlineExceeded,
@@ -240,6 +241,9 @@ fn send_over_entry(shared: &ClientShared, runtime: &Runtime, token: u64, questio
     connection.flush();
     sent
 }
+
+/// How much longer than its timeout a question waits for the entry node's own answer.
+const LOOK_GRACE: Duration = Duration::from_millis(100);
 
 /// How often a question without an entry node looks for one.
 const LOOK_POLL: Duration = Duration::from_millis(10);

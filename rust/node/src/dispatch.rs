@@ -8,7 +8,7 @@ use std::sync::Arc;
 use mpreg_rpc::{CallKey, Claim, InboundKey, Running};
 use mpreg_transport::Connection;
 use mpreg_types::{
-    CallHead, ConnectionId, ErrorBody, ErrorCode, Executed, Payload, ReplyHead, StreamId, Time,
+    CallHead, ConnectionId, ErrorBody, ErrorCode, Executed, ForeignText, Payload, ReplyHead, StreamId, Time,
 };
 
 use crate::inbound::Inbound;
@@ -143,8 +143,11 @@ impl Ticket {
     }
 
     /// Answers with an error; `body` is an encoded `ErrorBody`.
-    pub fn fail(self, body: &ErrorBody, executed: Executed, replies: &mut Replies) {
-        self.answer(false, executed, encode_error(body), replies);
+    pub fn fail(self, mut body: ErrorBody, executed: Executed, replies: &mut Replies) {
+        if let Some(ReplyTo::Remote { inbound, .. }) = &self.to {
+            body.node = Some(ForeignText::new(inbound.label.clone()));
+        }
+        self.answer(false, executed, encode_error(&body), replies);
     }
 
     fn answer(mut self, ok: bool, executed: Executed, value: Payload, replies: &mut Replies) {

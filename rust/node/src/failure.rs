@@ -32,7 +32,12 @@ impl CallFailure {
         Self {
             path: clusters.chain(nodes).collect(),
             attempts: failure.attempts.len().max(1),
-            node: failure.node.map(|node| caller.label(node)),
+            node: match (&failure.body.node, failure.node) {
+                (Some(said), _) => Some(said.as_str().to_owned()),
+                (None, Some(node)) => Some(caller.label(node)),
+                // Whoever refused a client without a name was its entry node.
+                (None, None) => caller.entry_label(),
+            },
             body: failure.body,
             executed: failure.executed,
             retry_after: None,

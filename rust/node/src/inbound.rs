@@ -16,6 +16,8 @@ pub(crate) struct Inbound {
     /// The switch has calls in line.
     urgent: AtomicBool,
     workload: Arc<Workload>,
+    /// The node as users see it.
+    pub(crate) label: String,
     /// Wakes the switch's task: ended calls, a new snapshot, an earlier deadline.
     pub(crate) attention: Notify,
 }
@@ -24,11 +26,12 @@ pub(crate) struct Inbound {
 const FINISHED_MAX: usize = 1024;
 
 impl Inbound {
-    pub(crate) fn new(workload: Arc<Workload>) -> Arc<Self> {
+    pub(crate) fn new(workload: Arc<Workload>, label: String) -> Arc<Self> {
         Arc::new(Self {
             finished: Mutex::default(),
             urgent: AtomicBool::new(false),
             workload,
+            label,
             attention: Notify::new(),
         })
     }

@@ -100,7 +100,7 @@ impl NodeShared {
             origin: Arc::new(Origin { caller: label.clone(), cluster: config.cluster.to_string() }),
             max_hops: config.max_hops,
             snapshot: ArcSwap::new(empty_snapshot(me, config.cluster.clone(), &label)),
-            inbound: Inbound::new(workload.clone()),
+            inbound: Inbound::new(workload.clone(), label.clone()),
             workload,
             retry_budget: Arc::new(RetryBudget::new(RetryConfig::default())),
             functions: Functions::default(),

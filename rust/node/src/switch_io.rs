@@ -181,7 +181,7 @@ impl SwitchIo {
         let origin = origin_of(&call.head, link);
         let Some(entry) = self.shared.functions.find(call.function) else {
             let mut replies = crate::dispatch::Replies::default();
-            ticket.fail(&crate::functions::removed(), Executed::No, &mut replies);
+            ticket.fail(crate::functions::removed(), Executed::No, &mut replies);
             return replies.flush();
         };
         let invocation = Invocation {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use mpreg_engine::{ChangeKind, Description, FunctionRow, Identity, MemberRow};
-use mpreg_routing::{Explanation, Route};
+use mpreg_routing::{Explanation, Obstacle, Route};
 use mpreg_types::{ClusterId, ForeignText, ResourceSet, Scope, Tag};
 use serde::Serialize;
 
@@ -124,7 +124,7 @@ impl ExplanationView {
         let candidates = explanation.candidates.iter().map(|candidate| CandidateView {
             cluster: candidate.node.split('/').next().unwrap_or_default().to_owned(),
             version: candidate.version.to_string(),
-            score: Some(candidate.score),
+            score: matches!(candidate.reason, None | Some(Obstacle::NotDrawn)).then_some(candidate.score),
             chosen: candidate.reason.is_none(),
             reason: candidate.reason.as_ref().map_or_else(|| "chosen".to_owned(), ToString::to_string),
             route: match candidate.route {

@@ -224,7 +224,12 @@ impl Driver {
                 }),
                 _ => return Err(NodeError::config("call_all needs a function, not one candidate")),
             },
-            "watch" => Outcome::Later(Waiting::Changes { question: read(body)? }),
+            "watch" => {
+                let question: WatchQuestion = read(body)?;
+                // Who cannot resume gets everything at once: what changes from now on is news to them.
+                let changes = self.changes(&question, own_call);
+                if changes.reset { encoded(&changes) } else { Outcome::Later(Waiting::Changes { question }) }
+            }
             other => {
                 return Err(NodeError::config(format!("this node has no view {other:?}: it may be older")));
             }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mpreg_types::{Incarnation, NodeId, Signed};
+use mpreg_types::{Defect, Incarnation, NodeId, Signed};
 
 use crate::batch::{Batch, Row, Span, row_bytes, stored_cost};
 use crate::{Config, DigestRow, EntryKey, EntryValue, Refusal, WantRow};
@@ -221,7 +221,7 @@ impl OwnerLog {
         if span.to <= self.version {
             return Ok(Applied::Known);
         }
-        if span.from > self.version + 1 {
+        if span.from > self.version + 1 && !Defect::CatalogIgnoresGaps.is_in() {
             return Ok(Applied::Gap);
         }
         let cost = stored_cost(&batch.signed);

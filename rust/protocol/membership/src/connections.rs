@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mpreg_types::{MemberState, NodeId};
+use mpreg_types::{Defect, MemberState, NodeId};
 
 use crate::dialer::Verdict;
 use crate::membership::Membership;
@@ -76,7 +76,7 @@ impl Membership {
             return;
         }
         self.review_connections();
-        if loss == Loss::Abrupt {
+        if loss == Loss::Abrupt && !Defect::MembershipForgetsAbruptLosses.is_in() {
             self.dialer.hurry(peer, self.now);
             self.dialer.lost_abruptly(peer);
         }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use mpreg_types::{NodeId, Time};
+use mpreg_types::{Defect, NodeId, Time};
 use rand::RngExt;
 
 use crate::{Addresses, Config, DialId, DialOutcome, Output};
@@ -182,6 +182,11 @@ impl Dialer {
                 Verdict::Nothing
             }
             (Target::Seed(_), _) | (Target::Member(_), DialOutcome::Connected { .. }) => Verdict::Nothing,
+            (Target::Member(node), DialOutcome::Failed)
+                if abrupt && Defect::MembershipTakesSilenceForRefusal.is_in() =>
+            {
+                Verdict::ProcessGone { node }
+            }
             (Target::Member(node), DialOutcome::Refused) if abrupt => Verdict::ProcessGone { node },
             (Target::Member(former), DialOutcome::OtherNode { found }) => {
                 Verdict::AddressTaken { by: found, former }

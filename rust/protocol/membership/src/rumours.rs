@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use foca::State;
-use mpreg_types::{Incarnation, MemberState, NodeId, Time};
+use mpreg_types::{Defect, Incarnation, MemberState, NodeId, Time};
 
 use crate::membership::Membership;
 use crate::swim_id::SwimId;
@@ -206,7 +206,9 @@ impl Membership {
     pub(crate) fn tell_it_is_down(&mut self, node: NodeId, out: &mut Vec<Output>) {
         let (now, period) = (self.now, self.config.told_so_period);
         let Some(entry) = self.table.get_mut(node) else { return };
-        if entry.told.is_some_and(|told| now.since(told) < period) {
+        if entry.told.is_some_and(|told| now.since(told) < period)
+            || Defect::MembershipKeepsDeathsToItself.is_in()
+        {
             return;
         }
         entry.told = Some(now);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mpreg_types::{ClusterId, ErrorBody, ErrorCode, Executed, Ledger, NodeId, ReplyExtras};
+use mpreg_types::{ClusterId, Defect, ErrorBody, ErrorCode, Executed, Ledger, NodeId, ReplyExtras};
 
 use crate::Attempt;
 
@@ -44,7 +44,9 @@ impl Failed {
     pub(crate) fn may_repeat(&self) -> bool {
         match self.executed {
             Executed::Yes => false,
-            Executed::Unknown => self.idempotent && self.body.code.is_retryable(),
+            Executed::Unknown => {
+                (self.idempotent || Defect::TableRepeatsUnknown.is_in()) && self.body.code.is_retryable()
+            }
             // "Not here" from one candidate is news about that candidate; from nobody in particular it is final.
             Executed::No => match self.body.code {
                 ErrorCode::FunctionNotFound | ErrorCode::NoRoute => self.node.is_some(),

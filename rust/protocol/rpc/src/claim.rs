@@ -7,6 +7,8 @@
 use std::sync::atomic::{AtomicU8, Ordering::AcqRel, Ordering::Acquire};
 use std::sync::{Arc, OnceLock};
 
+use mpreg_types::Defect;
+
 const HANDED_OVER: u8 = 0;
 const BEGUN: u8 = 1;
 const ANSWERED: u8 = 2;
@@ -74,7 +76,7 @@ impl Claim {
     /// To be asked right before the function starts. False: nobody waits any more; do not start it, report the end.
     #[must_use = "a revoked call must not start"]
     pub fn begin(&self) -> bool {
-        self.change(HANDED_OVER, BEGUN)
+        self.change(HANDED_OVER, BEGUN) || Defect::ClaimBeginsRevoked.is_in()
     }
 
     /// To be asked right before the answer is sent. False: the caller has been answered already; send nothing.

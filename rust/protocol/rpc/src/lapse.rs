@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mpreg_routing::Candidate;
-use mpreg_types::{ConnectionId, ErrorBody, ErrorCode, Executed, StreamId, Time};
+use mpreg_types::{ConnectionId, Defect, ErrorBody, ErrorCode, Executed, StreamId, Time};
 
 use crate::claim::Revoked;
 use crate::inbound::{Place, Then};
@@ -76,6 +76,7 @@ impl Switch {
             let Some(call) = self.calls.get_mut(index) else { continue };
             let place = std::mem::replace(&mut call.place, Place::Arriving { wait_until: None });
             match place {
+                Place::Relayed { .. } if Defect::SwitchForgetsRelays.is_in() => {}
                 Place::Relayed { relay, stream, started, .. } if relay.to == on => {
                     // One broken connection is one failure of its peer, however many calls were on it.
                     if !std::mem::replace(&mut told, true) {
@@ -223,6 +224,7 @@ impl Switch {
         call.place = Place::Abandoned { function };
         self.wheel.disarm(index.slot);
         let executed = match self.claims.revoke(index.slot) {
+            Revoked::Begun if Defect::SwitchDeniesTheStart.is_in() => Executed::No,
             Revoked::NotBegun => Executed::No,
             Revoked::Begun => Executed::Yes,
             Revoked::Answered => return,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mpreg_types::{ConnectionId, ErrorBody, ErrorCode, Executed, StreamId, Time};
+use mpreg_types::{ConnectionId, Defect, ErrorBody, ErrorCode, Executed, StreamId, Time};
 
 use crate::attempt::Failed;
 use crate::call_table::Turn;
@@ -102,7 +102,8 @@ impl CallTable {
             candidate.peer.circuit().failed(now);
         }
         for (index, sent) in lost {
-            let executed = if sent.stream >= first_unsent { Executed::No } else { sent.executed() };
+            let counted = sent.stream.0 + 2 * u64::from(Defect::TableMiscountsUnsent.is_in());
+            let executed = if counted >= first_unsent.0 { Executed::No } else { sent.executed() };
             self.lost(index, executed, turn);
         }
         let Some(mut line) = self.parked.remove(&on) else { return };

@@ -10,6 +10,9 @@ pub struct ErrorBody {
     pub code: ErrorCode,
     /// One sentence for people; says what to do next.
     pub message: ForeignText,
+    /// Who says so, as users see it: `cluster/name/instance`. Set by the node where the function lives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<ForeignText>,
     /// `module.Class` of the exception that a handler raised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub type_name: Option<ForeignText>,
@@ -33,6 +36,7 @@ impl ErrorBody {
         Self {
             code,
             message: ForeignText::new(message),
+            node: None,
             type_name: None,
             base: None,
             raises: Vec::new(),

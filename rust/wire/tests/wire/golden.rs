@@ -127,6 +127,7 @@ fn calls_and_replies(golden: &mut Golden) {
     golden.add_call("call_select_more", FrameFlags::MORE, &large, b"");
     golden.add_reply("reply_ok", &ReplyHead::ok(0x1_0000_0007, 1), b"\xc3");
     let body = message::encode(&ErrorBody {
+        node: None,
         type_name: Some("shop.SoldOut".to_owned().into()),
         base: Some("ValueError".to_owned().into()),
         raises: vec!["SoldOut".to_owned().into()],
