@@ -1,0 +1,94 @@
+"""Documents are true: their programs run, their links lead somewhere, every block of Python is Python."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+from snippets import Block, blocks, run
+
+from mpreg.testing import child_environment
+
+ROOT = Path(__file__).parents[1]
+LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+
+
+def documents() -> list[Path]:
+    listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"]
+    out = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return sorted(ROOT / line for line in out.splitlines() if (ROOT / line).is_file())
+
+
+def programs() -> list:
+    found = []
+    for document in documents():
+        modules: list[Block] = []
+        for block in blocks(document):
+            if block.how == "run":
+                name = f"{document.relative_to(ROOT)}:{len(found)}"
+                found.append(pytest.param(list(modules), block, id=name))
+            elif block.how.startswith("file="):
+                modules.append(block)
+    return found
+
+
+@pytest.mark.parametrize(("modules", "block"), programs())
+def test_a_program_prints_what_it_says(modules: list[Block], block: Block, tmp_path: Path) -> None:
+    for module in modules:
+        (tmp_path / module.how.removeprefix("file=")).write_text(module.code)
+    program = tmp_path / "program.py"
+    program.write_text(block.code)
+    run(program, tmp_path)
+
+
+def shown_tests() -> list:
+    return [pytest.param(b, id=str(d.relative_to(ROOT))) for d in documents() for b in blocks(d) if b.how == "test"]
+
+
+@pytest.mark.parametrize("block", shown_tests())
+def test_a_test_passes(block: Block, tmp_path: Path) -> None:
+    (tmp_path / "pytest.ini").write_text(
+        "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n"
+    )
+    (tmp_path / "test_shown.py").write_text(block.code)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, env=child_environment(), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_readme_shows_a_program_of_ten_lines() -> None:
+    (program,) = [block for block in blocks(ROOT / "README.md") if block.how == "run"]
+    assert len([line for line in program.code.splitlines() if line]) <= 10
+
+
+@pytest.mark.parametrize("document", documents(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_python_in_a_document_is_python_and_links_lead_somewhere(document: Path) -> None:
+    for block in blocks(document):
+        if block.language == "python":
+            ast.parse(block.code)
+    broken = [link for link in LINK.findall(document.read_text()) if not (document.parent / link).exists()]
+    assert broken == []
+
+
+def test_every_direct_dependency_has_its_reason() -> None:
+    manifests = [tomllib.loads(path.read_text()) for path in ROOT.glob("rust/**/Cargo.toml")]
+    crates = {
+        name
+        for manifest in manifests
+        for table in ("dependencies", "dev-dependencies", "build-dependencies")
+        for name in manifest.get(table, {})
+        if not name.startswith("mpreg")
+    }
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wanted = [
+        *project["project"]["dependencies"], *project["build-system"]["requires"], *project["dependency-groups"]["dev"]
+    ]  # fmt: skip
+    packages = {re.split(r"[^A-Za-z0-9_-]", text)[0] for text in wanted}
+    page = (ROOT / "docs/internals/dependencies.md").read_text()
+    told = set(re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE))
+    assert told == crates | packages
