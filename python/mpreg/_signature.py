@@ -6,6 +6,7 @@ when the function is registered with a node, or called by its object, annotation
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import inspect
@@ -180,11 +181,20 @@ def _evaluated(annotation: Any, function: Callable[..., Any]) -> Any:
     names.update({p.__name__: p for p in getattr(plain, "__type_params__", ())})
     if isinstance(plain, types.FunctionType):
         # Names of enclosing functions, as far as the function itself uses them.
-        names.update(inspect.getclosurevars(plain).nonlocals)
+        names.update(_enclosed(plain))
     import typing
 
     holder = types.SimpleNamespace(__annotations__={"hint": annotation})
     return typing.get_type_hints(holder, globalns=names, localns=names, include_extras=True)["hint"]
+
+
+def _enclosed(function: types.FunctionType) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        # Empty while its name has no value yet: a local function that calls itself is decorated before it is bound.
+        with contextlib.suppress(ValueError):
+            found[name] = cell.cell_contents
+    return found
 
 
 def _has_text(annotation: Any) -> bool:
