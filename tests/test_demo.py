@@ -108,6 +108,15 @@ def test_interrupted_it_leaves_nothing_behind() -> None:
     assert told.endswith("interrupted\n")
 
 
+def test_a_node_that_cannot_start_says_why_and_ends_the_rest() -> None:
+    wrong = {**child_environment(), "MPREG_THREADS": "none"}
+    done = subprocess.run([*COMMAND, "demo"], env=wrong, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "shelf-1: MPREG_THREADS takes a number, not 'none'" in done.stderr
+    assert "error: node shelf-1 ended before it had started" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_word_that_is_none_is_refused() -> None:
     with command("demo", "--word", "a b") as process:
         out, told = process.communicate(timeout=30)

@@ -128,7 +128,10 @@ def main() -> None:
     parser.add_argument("--seed", action="append", default=[], metavar="ADDRESS")
     parser.add_argument("--ranks", action="store_true", help="offer demo.search")
     given = parser.parse_args()
-    asyncio.run(serve(make_node(given.name, given.shards, given.seed, ranks=given.ranks)))
+    try:
+        asyncio.run(serve(make_node(given.name, given.shards, given.seed, ranks=given.ranks)))
+    except mpreg.MpregError as error:
+        sys.exit(f"{given.name}: {error}")
 
 
 if __name__ == "__main__":
