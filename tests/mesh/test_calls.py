@@ -250,7 +250,6 @@ async def test_a_map_yields_or_raises_errors(way: Way) -> None:
     assert str(told.value) == "4"
 
 
-@pytest.mark.xfail(reason="B1: a suspended handler blocks those that came with it", strict=False)
 async def test_leaving_a_map_cancels_what_is_under_way(far: Way) -> None:
     running, cancelled = set(), set()
 
@@ -294,7 +293,6 @@ async def test_a_map_reads_only_as_fast_as_results_leave(far: Way) -> None:
                 break
 
 
-@pytest.mark.xfail(reason="B1: a suspended handler blocks those queued behind it", strict=True)
 async def test_async_handlers_run_side_by_side(way: Way) -> None:
     running, go = set(), asyncio.Event()
 

@@ -137,7 +137,6 @@ def test_a_node_may_be_started_again_on_another_loop(run: Callable) -> None:
         run(main)
 
 
-@pytest.mark.xfail(reason="B1: calls queued behind a suspended handler never start", run=False)
 async def test_one_client_serves_several_loops(far: Way) -> None:
     far.function(double)
     await far.caller.wait_for("double")
@@ -183,7 +182,6 @@ def sync_client(node: mpreg.Node) -> mpreg.SyncClient:
     return mpreg.SyncClient(node.address, config=node._config)
 
 
-@pytest.mark.xfail(reason="B1: calls queued behind a suspended handler never start", run=False)
 def test_a_blocking_client_has_the_same_verbs(served: mpreg.Node) -> None:
     with sync_client(served) as client:
         assert client.entry == "default/served/a"
@@ -213,7 +211,6 @@ def test_a_blocking_client_has_the_same_verbs(served: mpreg.Node) -> None:
     client.close()
 
 
-@pytest.mark.xfail(reason="B1: calls queued behind a suspended handler never start", run=False)
 def test_a_blocking_client_serves_many_threads(served: mpreg.Node) -> None:
     with sync_client(served) as client, concurrent.futures.ThreadPoolExecutor(8) as threads:
         assert list(threads.map(lambda x: client.call("double", x), range(200))) == [2 * x for x in range(200)]
