@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use mpreg_node::{CallFailure, Completion};
-use mpreg_types::Payload;
+use mpreg_types::{Executed, Payload};
+use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::codec;
@@ -25,11 +26,18 @@ pub(crate) fn outcome<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     match result {
         Ok(value) => {
-            let decoded = codec::decode_value(py, value, None, "result")?;
-            match &handle.convert {
+            let decoded = codec::decode_value(py, value, None, "result");
+            let rebuilt = decoded.and_then(|decoded| match &handle.convert {
                 Some(convert) => convert.bind(py).call1((decoded,)),
                 None => Ok(decoded),
-            }
+            });
+            // The answer is here, so the function ran, whatever is wrong with its value.
+            rebuilt.inspect_err(|error| {
+                if let Err(defect) = error.value(py).setattr(intern!(py, "executed"), Executed::Yes.as_str())
+                {
+                    defect.write_unraisable(py, None);
+                }
+            })
         }
         Err(failure) => Err(call_error(py, &failure, &handle.raises)),
     }

@@ -124,6 +124,16 @@ impl<'py> Ready<'py> {
     }
 }
 
+/// Too large, or not to be encoded at all: what the encoder raised says which.
+fn encode_code(py: Python<'_>, error: &PyErr) -> ErrorCode {
+    let said = error.value(py).getattr(intern!(py, "code")).and_then(|code| code.extract::<String>());
+    if said.is_ok_and(|code| code == ErrorCode::TooLarge.as_str()) {
+        ErrorCode::TooLarge
+    } else {
+        ErrorCode::Encode
+    }
+}
+
 impl Running {
     /// What the function returned or raised, as an answer.
     pub(crate) fn conclude(self, py: Python<'_>, outcome: PyResult<Bound<'_, PyAny>>) -> Answer {
@@ -131,7 +141,7 @@ impl Running {
         let outcome = match outcome {
             Ok(value) => codec::encode_value(&value, function.result_bytes_max, "result").map_err(|error| {
                 let why = format!("the result of {} cannot be sent: {}", function.name, error.value(py));
-                (ErrorBody::new(ErrorCode::Encode, why), Executed::Yes)
+                (ErrorBody::new(encode_code(py, &error), why), Executed::Yes)
             }),
             Err(error) => Err((describe_exception(py, &error, &function.raises), Executed::Yes)),
         };

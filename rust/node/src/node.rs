@@ -181,14 +181,18 @@ impl Node {
     /// Stands still as by SIGSTOP, or goes on. Needs a network with faults.
     pub fn pause(&self, paused: bool) {
         if let Some(faults) = self.network.faults() {
-            if paused { faults.pause(&self.shared.label) } else { faults.resume(&self.shared.label) }
+            if paused {
+                faults.pause(&self.shared.fault_label())
+            } else {
+                faults.resume(&self.shared.fault_label())
+            }
         }
     }
 
     /// Loses everything between the two nodes, or heals it. Needs a network with faults.
     pub fn block(&self, other: &Self, blocked: bool) {
         if let Some(faults) = self.network.faults() {
-            let (a, b) = (&self.shared.label, &other.shared.label);
+            let (a, b) = (&self.shared.fault_label(), &other.shared.fault_label());
             if blocked { faults.cut(a, b) } else { faults.heal(a, b) }
         }
     }
@@ -196,7 +200,7 @@ impl Node {
     /// What this node sends to `other` arrives that much later. Needs a network with faults.
     pub fn slow(&self, other: &Self, delay: Duration) {
         if let Some(faults) = self.network.faults() {
-            faults.delay(&self.shared.label, &other.shared.label, delay);
+            faults.delay(&self.shared.fault_label(), &other.shared.fault_label(), delay);
         }
     }
 }

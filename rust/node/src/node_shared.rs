@@ -166,6 +166,11 @@ impl NodeShared {
         }
     }
 
+    /// What the faults of a test know it by: its id, since a name may be taken again by the next start.
+    pub(crate) fn fault_label(&self) -> Arc<str> {
+        self.me.node.to_string().into()
+    }
+
     pub(crate) fn label_of(&self, node: NodeId) -> String {
         if node == self.me.node {
             return self.label.clone();

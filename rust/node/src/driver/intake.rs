@@ -132,7 +132,7 @@ impl Driver {
     /// As by `kill -9`: no goodbye, no leave.
     fn kill(&mut self) {
         if let Some(faults) = self.doorway.network.faults() {
-            faults.kill(&self.shared.label);
+            faults.kill(&self.shared.fault_label());
         }
         self.stopping = Stopping::Left;
         self.fatal = None;

@@ -124,7 +124,7 @@ impl Driver {
             name: shared.config.name.clone(),
             instance: shared.config.instance.clone(),
         };
-        let label: Arc<str> = shared.label.as_str().into();
+        let label = shared.fault_label();
         let policy = accept::policy(&shared);
         let doorway =
             Doorway::new(&shared.config.settings, introduction, policy, network, Some(label.clone()))
