@@ -1,6 +1,6 @@
 //! How the catalog takes batches: from whom, of whom, and what comes of it.
 
-use mpreg_types::{Defect, Incarnation, MemberState, NodeId, Signed, Time, Verified};
+use mpreg_types::{Incarnation, MemberState, NodeId, Signed, Time, Verified};
 
 use crate::batch::Batch;
 use crate::catalog::push;
@@ -102,8 +102,7 @@ impl Catalog {
         let member = self.members.get(&owner).filter(|member| member.incarnation >= incarnation);
         let held = self.owners.get(&owner).map(|owner| owner.log.incarnation);
         let newest = member.map(|member| member.incarnation).max(held);
-        if let Some(newest) = newest.filter(|newest| *newest > incarnation && !Defect::CatalogTakesFormerStarts.is_in())
-        {
+        if let Some(newest) = newest.filter(|newest| *newest > incarnation) {
             return Err(Refusal::StaleIncarnation { newest });
         }
         match member.map(|member| member.state) {

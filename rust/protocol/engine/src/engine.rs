@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mpreg_catalog::{Catalog, EntryKey, FunctionEntry};
 use mpreg_membership::{LocalMember, MemberIdentity, Membership};
 use mpreg_routing::{Index, LocalFunction, Own, PeerState, Snapshot};
-use mpreg_types::{Defect, NodeId, Signer, Time};
+use mpreg_types::{NodeId, Signer, Time};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -181,7 +181,6 @@ impl Engine {
             }
             Input::Timer(Timer::Membership(timer)) => self.run_membership(Members::Timer(timer), now, out),
             Input::Timer(Timer::Catalog(timer)) => self.run_catalog(Entries::Timer(timer), now, out),
-            Input::Timer(Timer::Publish) if Defect::EngineNeverPublishesAgain.is_in() => {}
             Input::Timer(Timer::Publish) => self.publish_timer = None,
             Input::Timer(Timer::Join) => self.join_timer(now, out),
             Input::Timer(Timer::Holder) => self.holder_timer(now, out),

@@ -2,7 +2,7 @@
 
 use mpreg_catalog::Input as Entries;
 use mpreg_membership::{Event as Told, Input as Members, Member, Output as Wish};
-use mpreg_types::{Incarnation, MemberState, NodeId, Time};
+use mpreg_types::{Defect, Incarnation, MemberState, NodeId, Time};
 
 use crate::{DialId, Engine, Event, MemberChange, Message, Output, Timer};
 
@@ -86,7 +86,9 @@ impl Engine {
         out: &mut Vec<Output>,
     ) {
         self.run_catalog(Entries::Member { node, incarnation, state }, now, out);
-        self.index.set_member(node, incarnation, state);
+        if !Defect::EngineKeepsTheDeadSelectable.is_in() {
+            self.index.set_member(node, incarnation, state);
+        }
         self.view_is_stale = true;
     }
 

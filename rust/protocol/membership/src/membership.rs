@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 use foca::{Foca, NoCustomBroadcast};
-use mpreg_types::{Defect, Incarnation, MemberState, NodeId, Time};
+use mpreg_types::{Incarnation, MemberState, NodeId, Time};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -246,7 +246,7 @@ impl Membership {
     fn notice_sleep(&mut self, out: &mut Vec<Output>) {
         let Some(due) = self.schedule.next() else { return };
         let lateness = self.now.since(due);
-        if lateness <= self.config.late_after || Defect::MembershipIgnoresItsSleep.is_in() {
+        if lateness <= self.config.late_after {
             return;
         }
         self.counters.late += 1;

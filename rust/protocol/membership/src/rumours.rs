@@ -188,7 +188,9 @@ impl Membership {
 
     /// The suspect is alive but has not refuted: asks once more, for which it has the full time.
     fn ask_again(&mut self, node: NodeId, out: &mut Vec<Output>) {
-        let deadline = self.now + self.health.stretch(self.config.suspicion);
+        let brief = Defect::MembershipSuspectsBriefly.is_in();
+        let patience = if brief { self.config.confirmation } else { self.config.suspicion };
+        let deadline = self.now + self.health.stretch(patience);
         self.schedule.set_suspicion(node, deadline);
         self.ask(node, out);
     }

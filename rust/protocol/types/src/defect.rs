@@ -7,10 +7,10 @@ use std::cell::Cell;
 pub enum Defect {
     /// The catalog takes a batch though versions before it are missing.
     CatalogIgnoresGaps,
-    /// The catalog takes the log of an earlier start than the one it knows.
-    CatalogTakesFormerStarts,
-    /// A node that slept takes its own lateness for the silence of others.
-    MembershipIgnoresItsSleep,
+    /// What is missing of a log that is held in part is never asked for.
+    CatalogNeverAsksForTheRest,
+    /// A suspect has only as long to refute as a rumour has to be confirmed.
+    MembershipSuspectsBriefly,
     /// A dial that failed after a lost connection counts as a refused one.
     MembershipTakesSilenceForRefusal,
     /// A refused redial after an abrupt loss proves nothing.
@@ -27,16 +27,16 @@ pub enum Defect {
     ClaimBeginsRevoked,
     /// Calls that were forwarded over a connection are forgotten when it breaks.
     SwitchForgetsRelays,
-    /// Once a snapshot was put off, no further one is published in time.
-    EngineNeverPublishesAgain,
+    /// What membership thinks of a node does not reach those who choose.
+    EngineKeepsTheDeadSelectable,
 }
 
 impl Defect {
     /// All of them.
     pub const ALL: &'static [Self] = &[
         Self::CatalogIgnoresGaps,
-        Self::CatalogTakesFormerStarts,
-        Self::MembershipIgnoresItsSleep,
+        Self::CatalogNeverAsksForTheRest,
+        Self::MembershipSuspectsBriefly,
         Self::MembershipTakesSilenceForRefusal,
         Self::MembershipForgetsAbruptLosses,
         Self::MembershipKeepsDeathsToItself,
@@ -45,12 +45,11 @@ impl Defect {
         Self::SwitchDeniesTheStart,
         Self::ClaimBeginsRevoked,
         Self::SwitchForgetsRelays,
-        Self::EngineNeverPublishesAgain,
+        Self::EngineKeepsTheDeadSelectable,
     ];
 
     /// True if this defect is in the code that runs.
     #[cfg(not(feature = "seeded-bugs"))]
-    #[expect(clippy::unused_self, reason = "without the feature there is nothing to choose")]
     #[inline]
     pub const fn is_in(self) -> bool {
         false

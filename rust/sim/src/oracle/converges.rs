@@ -1,15 +1,15 @@
 use std::time::Duration;
 
 use mpreg_engine::Convergence;
-use mpreg_types::NodeId;
+use mpreg_types::{FunctionName, NodeId};
 
 use crate::{Violation, World};
 
 /// How exactly the time is taken.
 const STEP: Duration = Duration::from_millis(10);
 
-/// Every running node sees exactly the running nodes alive, in their present starts, and lists exactly what they offer;
-/// at the latest after `limit`. How long it took.
+/// Every running node sees exactly the running nodes alive, in their present starts, and lists exactly what they offer,
+/// in its catalog and in its snapshot; at the latest after `limit`. How long it took.
 pub fn converges(world: &mut World, limit: Duration) -> Result<Duration, Violation> {
     let start = world.now;
     while let Some(what) = disagreement(world) {
@@ -19,6 +19,20 @@ pub fn converges(world: &mut World, limit: Duration) -> Result<Duration, Violati
         world.run(STEP);
     }
     Ok(world.now.since(start))
+}
+
+/// A function that runs somewhere and cannot be chosen on the snapshot that `place` published last.
+fn unpublished(world: &World, place: usize) -> Option<String> {
+    let snapshot = &world.places[place].process.as_ref()?.snapshot;
+    world.running().into_iter().find_map(|owner| {
+        let process = world.places[owner].process.as_ref()?;
+        let start = (world.id(owner), world.places[owner].incarnation);
+        let is_there = |name: &&FunctionName| {
+            snapshot.candidates(name).any(|candidate| (candidate.node(), candidate.incarnation()) == start)
+        };
+        let missing = process.offers.iter().find(|name| !is_there(name))?;
+        Some(format!("the snapshot of place {place} does not have {missing} of place {owner}"))
+    })
 }
 
 /// What two nodes (or a node and the truth) differ in, if they do.
@@ -32,6 +46,9 @@ pub fn disagreement(world: &mut World) -> Option<String> {
         if believes.alive != alive {
             let (sees, run) = (believes.alive.len(), alive.len());
             return Some(format!("place {place} sees {sees} nodes alive of {run} running"));
+        }
+        if let (true, Some(what)) = (world.records, unpublished(world, place)) {
+            return Some(what);
         }
         match &first {
             None => {

@@ -10,12 +10,14 @@ use crate::{Violation, World};
 /// What must not look like death.
 const STALL: Duration = Duration::from_secs(2);
 
-/// One node after the other stalls for 2 s on good links: nobody is held for dead.
+/// One node after the other stalls for 2 s on good links, and a connection of it breaks: nobody is held for dead.
 pub fn one_stalls(seed: u64) -> Result<(), Violation> {
     let mut world = World::converged(10, 0, seed)?;
     for _ in 0..3 {
         let victim = world.random(10);
-        world.pause(usize::try_from(victim).unwrap_or(0), STALL);
+        let victim = usize::try_from(victim).unwrap_or(0);
+        world.break_one_of(victim);
+        world.pause(victim, STALL);
         let pause = world.random_time(Duration::from_millis(400));
         world.run(STALL + Duration::from_millis(800) + pause);
     }

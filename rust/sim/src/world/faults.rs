@@ -7,6 +7,7 @@ use mpreg_types::ConnectionId;
 
 use super::World;
 use crate::item::Item;
+use crate::wire::Wire;
 
 impl World {
     /// The process dies, as by `kill -9`: the kernel ends its connections and refuses further ones.
@@ -59,12 +60,18 @@ impl World {
 
     /// A random connection breaks. False: there is none.
     pub fn break_one(&mut self) -> bool {
-        let open: Vec<ConnectionId> = self
-            .wires
-            .iter()
-            .filter(|(_, wire)| wire.ways.iter().all(|way| way.open))
-            .map(|(id, _)| *id)
-            .collect();
+        self.break_any(|_| true)
+    }
+
+    /// A random connection of `place` breaks. False: there is none.
+    pub fn break_one_of(&mut self, place: usize) -> bool {
+        self.break_any(|wire| wire.ends.iter().any(|end| end.place == place))
+    }
+
+    fn break_any(&mut self, wanted: impl Fn(&Wire) -> bool) -> bool {
+        let stands = |wire: &Wire| wire.ways.iter().all(|way| way.open) && wanted(wire);
+        let open: Vec<ConnectionId> =
+            self.wires.iter().filter(|(_, wire)| stands(wire)).map(|(id, _)| *id).collect();
         if open.is_empty() {
             return false;
         }
