@@ -2,6 +2,7 @@
 
 use mpreg_sim::scenario;
 use mpreg_sim::seeds::{self, Scenario};
+use mpreg_types::Executed;
 
 fn check(name: &str, scenario: Scenario, count: u64) {
     if let Err(why) = seeds::run(name, scenario, 1..=count) {
@@ -30,8 +31,8 @@ scenarios! {
     all_stall: 3,
     paused_for_long: 3,
     idle_mesh: 1,
-    calls_without_faults: 2,
-    calls_survive_chaos: 6,
+    calls_without_faults: 4,
+    calls_survive_chaos: 20,
 }
 
 #[test]
@@ -43,4 +44,21 @@ fn fifty_nodes_keep_the_figures_of_the_design() {
     assert!(report.idle_bytes < 2_000, "{report}");
     // A change goes to everybody once, and little more is said about it.
     assert!((49..=150).contains(&report.change_frames), "{report}");
+}
+
+#[test]
+fn the_chaos_reaches_what_it_is_made_for() {
+    let (mut results, mut no, mut yes, mut unknown, mut again) = (0, 0, 0, 0, 0);
+    for seed in 1..=8 {
+        let world = scenario::chaos(seed).unwrap();
+        let told =
+            |executed| world.ledger.count(|ending| ending.error.is_some_and(|(_, told)| told == executed));
+        results += world.ledger.count(|ending| ending.error.is_none());
+        no += told(Executed::No);
+        yes += told(Executed::Yes);
+        unknown += told(Executed::Unknown);
+        again += world.ledger.calls().filter(|(_, fate)| fate.executions.len() > 1).count();
+    }
+    let reached = results > 1_000 && no > 100 && yes > 100 && unknown > 30 && again > 10;
+    assert!(reached, "{results} results, {no} no, {yes} yes, {unknown} unknown, {again} executed again");
 }

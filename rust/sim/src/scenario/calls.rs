@@ -44,17 +44,28 @@ pub fn calls_without_faults(seed: u64) -> Result<(), Violation> {
 
 /// Calls while connections break, processes die, stall, drain and come back, and links are cut.
 pub fn calls_survive_chaos(seed: u64) -> Result<(), Violation> {
+    chaos(seed).and_then(|world| calls_are_honest(&world))
+}
+
+/// The world after [`calls_survive_chaos`], before anybody judges it.
+pub fn chaos(seed: u64) -> Result<World, Violation> {
     let mut world = working(seed)?;
+    // Long enough that connections break under most calls' work.
+    world.habits.work = Duration::from_millis(250);
     for _ in 0..12 {
-        world.load(60, Duration::from_millis(500));
+        world.load(150, Duration::from_millis(500));
         fault(&mut world);
+        world.break_one();
+        let pause = world.random_time(Duration::from_millis(300));
+        world.run(pause);
+        world.break_one();
         let pause = world.random_time(Duration::from_millis(600));
         world.run(pause);
     }
     world.heal();
     // The longest deadline, the longest wait for a word, and what a pause held back.
     world.run(Duration::from_secs(5));
-    calls_are_honest(&world)
+    Ok(world)
 }
 
 fn fault(world: &mut World) {

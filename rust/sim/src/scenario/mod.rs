@@ -7,7 +7,7 @@ mod idle;
 mod scale;
 mod stalls;
 
-pub use calls::{calls_survive_chaos, calls_without_faults};
+pub use calls::{calls_survive_chaos, calls_without_faults, chaos};
 pub use catalog::{changes_reach_all, nodes_come_and_go, split_and_heal};
 pub use deaths::{process_deaths, silent_deaths};
 pub use idle::idle_mesh;
