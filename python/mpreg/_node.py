@@ -354,6 +354,8 @@ async def abandon(node: Node) -> None:
     if run is not None:
         run.core.kill()
         run.joining = False
+        # Its address is free again when this returns, as after the death of a process.
+        await run.core.ended()
         await node.stop()
 
 

@@ -91,10 +91,12 @@ class LocalMesh:
 
     async def __aenter__(self) -> Self:
         try:
-            if self._shape == "star" and len(self.nodes) > 1:
-                await self._start(0)
+            if self._shape == "star":
+                hubs = [self.nodes.index(hub) for hub in _first_of_each(self.nodes)]
+                for number in hubs:
+                    await self._start(number)
                 async with asyncio.TaskGroup() as group:
-                    for number in range(1, len(self.nodes)):
+                    for number in set(range(len(self.nodes))).difference(hubs):
                         group.create_task(self._start(number))
             else:
                 for number in range(len(self.nodes)):
@@ -208,7 +210,7 @@ class LocalMesh:
         overrides = {
             "listen": f"memory:{self._mesh}-{number}" if self._transport == "memory" else "127.0.0.1:0",
             "seeds": [seed.address for seed in self._seeds_of(node)],
-            "links": [gateway.address for gateway in self._first_of_each() if gateway.cluster != node.cluster],
+            "links": [gateway.address for gateway in _first_of_each(self._running) if gateway.cluster != node.cluster],
             "trust": sorted(clusters - {node.cluster}),
         }
         await start_in(node, surroundings(), overrides)
@@ -226,15 +228,17 @@ class LocalMesh:
         closes = self._shape == "ring" and node is self.nodes[-1] and len(up) > 1
         return [up[-1], up[0]] if closes else up[-1:]
 
-    def _first_of_each(self) -> list[Node]:
-        return list({node.cluster: node for node in reversed(self._running)}.values())
-
     async def _stop(self) -> None:
         for node in self._running:
             if id(node) in self._paused:
                 self.resume(node)
         await asyncio.gather(*(node.stop() for node in self._running))
         self._running.clear()
+
+
+def _first_of_each(nodes: Sequence[Node]) -> list[Node]:
+    """The first node of each cluster."""
+    return list({node.cluster: node for node in reversed(nodes)}.values())
 
 
 async def _disagreement(group: list[Node]) -> str:
