@@ -10,7 +10,9 @@
 //! the agenda's. Two runs with equal [`Trace`]s did the same.
 //!
 //! **The oracles** ([`oracle`]) each check one promise; the scenarios ([`scenario`]) reach what they check. A failure
-//! prints one line that repeats it. The style is that of `FoundationDB`'s simulation (Zhou et al., SIGMOD 2021).
+//! prints one line that repeats it. With the feature `seeded-bugs` the oracles are proven: each `Defect` that is put
+//! into the shipped machines on purpose must be found (`tests/seeded_bugs.rs`). The examples: `scale` prints figures of
+//! large meshes, `hunt` runs many seeds. The style is that of `FoundationDB`'s simulation (Zhou et al., SIGMOD 2021).
 
 mod agenda;
 mod frame;

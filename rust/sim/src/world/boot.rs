@@ -125,7 +125,7 @@ impl World {
         let local = Local {
             node: here.id,
             incarnation,
-            cluster: cluster()?,
+            cluster: cluster(),
             name: node_name(place)?,
             instance: None,
             addresses: Addresses::new(vec![here.address.clone()]).ok()?,
@@ -196,8 +196,11 @@ impl World {
 }
 
 /// The cluster of all nodes.
-pub(crate) fn cluster() -> Option<ClusterId> {
-    ClusterId::parse("sim").ok()
+fn cluster() -> ClusterId {
+    match ClusterId::parse("sim") {
+        Ok(cluster) => cluster,
+        Err(error) => unreachable!("the name is well-formed: {error}"),
+    }
 }
 
 pub(crate) fn node_name(place: usize) -> Option<NodeName> {
@@ -206,8 +209,5 @@ pub(crate) fn node_name(place: usize) -> Option<NodeName> {
 
 /// What a client chooses on: nothing.
 fn empty_snapshot(node: mpreg_types::NodeId, incarnation: Incarnation) -> Arc<Snapshot> {
-    let cluster = cluster();
-    assert!(cluster.is_some(), "the name of the cluster is well-formed");
-    let cluster = cluster.unwrap_or_else(|| unreachable!("asserted"));
-    Index::new(Own { node, incarnation, cluster, label: "client".into() }).publish()
+    Index::new(Own { node, incarnation, cluster: cluster(), label: "client".into() }).publish()
 }

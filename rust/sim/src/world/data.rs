@@ -41,7 +41,7 @@ impl World {
     fn completed(&mut self, place: usize, completion: Completion) {
         let Completion { key, outcome } = completion;
         let Some(process) = &mut self.places[place].process else { return };
-        // A call that ends while it begins has no key yet: `call` gave it the one that fits any.
+        // `call` has noted the key before this is asked, also of a call that ends while it begins.
         let Some(call) = process.calls.remove(&key) else {
             return self.ledger.strays.push((place, key));
         };
