@@ -125,8 +125,9 @@ fn ledger_fields<'py>(py: Python<'py>, ledger: &Ledger) -> PyResult<Bound<'py, P
 
 /// What an exception of a handler looks like to its caller. Never fails: what cannot be described is named by its type.
 pub(crate) fn describe_exception(py: Python<'_>, error: &PyErr, raises: &Py<PyTuple>) -> ErrorBody {
-    let described =
-        hooks(py).and_then(|hooks| hooks.describe_exception.bind(py).call1((error.value(py), raises)));
+    let described = hooks(py).and_then(|hooks| {
+        hooks.describe_exception.bind(py).call1((error.clone_ref(py).into_value(py), raises))
+    });
     described.and_then(|fields| read_description(&fields)).unwrap_or_else(|defect| {
         defect.write_unraisable(py, None);
         ErrorBody::new(ErrorCode::Remote, "the function raised an exception that cannot be described")

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mpreg_transport::{
-    Address, Counters, DialError, Established, HandshakeFailure, Handshakes, Link, Network,
+    Address, Counters, DialError, Established, HandshakeFailure, Handshakes, Link, Network, Tls,
 };
 use mpreg_types::{ClusterId, Incarnation, Instance, NodeId, NodeName, Signer};
 use mpreg_wire::handshake::{LocalHello, Policy, Side};
@@ -25,6 +25,22 @@ pub(crate) struct Introduction {
     pub(crate) cluster: Option<ClusterId>,
     pub(crate) name: NodeName,
     pub(crate) instance: Option<Instance>,
+}
+
+impl Introduction {
+    /// With a certificate its name counts: a client takes it, a node must have been given the same.
+    fn take_name_of(&mut self, tls: &Tls) -> Result<(), NodeError> {
+        let certified = tls.name();
+        if self.role == Role::Node && certified.name != self.name {
+            return Err(NodeError::config(format!(
+                "the certificate is for {}, and this node is called {}: use its own certificate, or that name",
+                certified.name, self.name
+            )));
+        }
+        self.name = certified.name.clone();
+        self.cluster = Some(certified.cluster.clone());
+        Ok(())
+    }
 }
 
 /// See the module.
@@ -57,12 +73,15 @@ pub(crate) enum KnockError {
 impl Doorway {
     pub(crate) fn new(
         settings: &Settings,
-        introduction: Introduction,
+        mut introduction: Introduction,
         policy: Policy,
         network: Network,
         label: Option<Arc<str>>,
     ) -> Result<Self, NodeError> {
         let security = Security::load(settings, introduction.cluster.as_ref())?;
+        if let Some(tls) = &security.tls {
+            introduction.take_name_of(tls)?;
+        }
         let limits = Limits {
             max_value_bytes: settings.max_value_bytes,
             receive_bytes: settings.receive_bytes,

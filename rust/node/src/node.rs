@@ -182,9 +182,9 @@ impl Node {
     pub fn pause(&self, paused: bool) {
         if let Some(faults) = self.network.faults() {
             if paused {
-                faults.pause(&self.shared.fault_label())
+                faults.pause(&self.shared.fault_label());
             } else {
-                faults.resume(&self.shared.fault_label())
+                faults.resume(&self.shared.fault_label());
             }
         }
     }

@@ -56,11 +56,10 @@ fn load_tls(settings: &Settings, cluster: Option<&ClusterId>) -> Result<Option<T
             ));
         }
     };
-    let Some(cluster) = cluster else {
-        return Err(NodeError::config("a client with certificates names its cluster: cluster=..."));
-    };
     let files = TlsFiles { ca, certificate, key, trusted: std::collections::BTreeMap::new() };
-    let tls = Tls::from_files(cluster, &files).map_err(|error| NodeError::config(error.to_string()))?;
+    let named = cluster.map_or_else(|| Tls::cluster_of(&files), |cluster| Ok(cluster.clone()));
+    let cluster = named.map_err(|error| NodeError::config(error.to_string()))?;
+    let tls = Tls::from_files(&cluster, &files).map_err(|error| NodeError::config(error.to_string()))?;
     Ok(Some(tls))
 }
 

@@ -99,6 +99,14 @@ const ALPN: &[u8] = b"mpreg";
 const EXPORTER_LABEL: &[u8] = b"EXPORTER-mpreg-handshake";
 
 impl Tls {
+    /// The cluster that the own certificate names: what a client without a configured cluster belongs to.
+    pub fn cluster_of(files: &TlsFiles) -> Result<ClusterId, TlsError> {
+        let chain = certificates(&files.certificate, &read(&files.certificate)?)?;
+        let name = claimed_name(&chain);
+        let name = name.map_err(|why| TlsError::Certificate { path: files.certificate.clone(), why })?;
+        Ok(name.cluster)
+    }
+
     /// Reads and checks everything; the own certificate must be for `cluster` and verify against `files.ca` today.
     pub fn from_files(cluster: &ClusterId, files: &TlsFiles) -> Result<Self, TlsError> {
         let chain = certificates(&files.certificate, &read(&files.certificate)?)?;
@@ -187,16 +195,20 @@ fn own_name(
     verifier: &CertificateVerifier,
     chain: &[CertificateDer<'static>],
 ) -> Result<CertifiedName, CertificateError> {
-    let Some((leaf, rest)) = chain.split_first() else {
-        return Err(CertificateError::Unreadable("there is none".into()));
-    };
-    let name =
-        name_of(&EndEntityCert::try_from(leaf).map_err(|e| CertificateError::Unreadable(e.to_string()))?)?;
-    let usage = match name.kind {
+    let usage = match claimed_name(chain)?.kind {
         CertificateKind::Node => KeyUsage::server_auth(),
         CertificateKind::Client => KeyUsage::client_auth(),
     };
+    let Some((leaf, rest)) = chain.split_first() else {
+        return Err(CertificateError::Unreadable("there is none".into()));
+    };
     verifier.check(leaf, rest, usage, UnixTime::now())
+}
+
+/// The name in the own certificate, not yet verified.
+fn claimed_name(chain: &[CertificateDer<'static>]) -> Result<CertifiedName, CertificateError> {
+    let leaf = chain.first().ok_or_else(|| CertificateError::Unreadable("there is none".into()))?;
+    name_of(&EndEntityCert::try_from(leaf).map_err(|e| CertificateError::Unreadable(e.to_string()))?)
 }
 
 fn client_config(

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mpreg_catalog::FunctionEntry;
+use mpreg_catalog::{FunctionEntry, Refusal};
 use mpreg_engine::{
     Addresses, CloseReason as EngineClose, Config, Engine, Event, Input, Local, MemberChange, Message, Output,
 };
@@ -192,9 +192,10 @@ pub(super) fn log(label: &str, event: &Event) {
         Event::Superseded { incarnation } => {
             tracing::warn!(node = %label, %incarnation, "a later start of this node is known");
         }
-        Event::Refused { from, refusal, .. } => {
+        Event::Refused { from, refusal, .. } if *refusal != Refusal::OwnerLeft => {
             tracing::warn!(node = %label, from = %from.short(), %refusal, "catalog entries were refused");
         }
-        Event::Joined { .. } | Event::Change(_) => {}
+        // Late batches of one who said goodbye are no news: every leave has some.
+        Event::Refused { .. } | Event::Joined { .. } | Event::Change(_) => {}
     }
 }
