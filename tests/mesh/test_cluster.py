@@ -67,7 +67,6 @@ async def _offers(node: mpreg.Node, expected: set[tuple[str, str]]) -> bool:
     return await offered(node) == expected
 
 
-@pytest.mark.xfail(reason="B12: what is not signed yet does not count", strict=True)
 async def test_converged_waits_for_what_was_just_registered(mpreg_mesh: Callable[..., LocalMesh]) -> None:
     async with mpreg_mesh(nodes=3) as mesh:
         for number in range(20):

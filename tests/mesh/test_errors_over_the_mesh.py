@@ -89,7 +89,6 @@ async def test_an_error_has_all_its_fields(way: Way) -> None:
     assert error.type_name.endswith("OutOfStockError")
 
 
-@pytest.mark.xfail(reason="B10: no frames on Python 3.11", strict=True)
 @pytest.mark.parametrize("options", [{}, {"inline": True}, None])
 async def test_an_error_brings_its_traceback(far: Way, options: dict | None) -> None:
     def inside() -> None:

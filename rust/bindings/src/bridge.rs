@@ -255,9 +255,10 @@ impl Bridge {
             state.ports.take_invocations(&mut invocations);
             let settled = state.ports.take_settled();
             drop(state);
+            // First of all: a handler that is cancelled cleans up before whoever waits for the stop goes on.
+            self.cancel_invocations(py, cancelled);
             self.finish_requests(py, done);
             self.settle(py, settled);
-            self.cancel_invocations(py, cancelled);
             self.run(py, invocations);
             let mut state = self.state.lock();
             items.extend(state.replies.take_own());

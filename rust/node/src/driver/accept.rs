@@ -43,7 +43,7 @@ impl Driver {
                 }
             }
         });
-        self.tasks.push(task.abort_handle());
+        self.acceptor = Some(task);
     }
 
     /// Gives the switch its turns without frames: deadlines, ended calls, snapshots.

@@ -20,7 +20,7 @@ use mpreg_transport::{Address, Network};
 use mpreg_types::{LeaveReason, Time};
 use parking_lot::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::caller::End;
 use crate::client::nil;
@@ -85,6 +85,7 @@ struct Driver {
     outputs: Vec<Output>,
     dialled: (UnboundedSender<Dialled>, UnboundedReceiver<Dialled>),
     tasks: Vec<AbortHandle>,
+    acceptor: Option<JoinHandle<()>>,
     looks: Looks,
     addresses: Vec<String>,
     /// Told when the node has joined or is alone.
@@ -149,6 +150,7 @@ impl Driver {
             outputs: Vec::new(),
             dialled: unbounded_channel(),
             tasks: Vec::new(),
+            acceptor: None,
             looks: Looks::default(),
             started: None,
             published: Vec::new(),
@@ -209,7 +211,7 @@ impl Driver {
                 break;
             }
         }
-        self.finish(&mut inbox);
+        self.finish(&mut inbox).await;
     }
 
     fn next_wake(&self) -> Option<Time> {
@@ -261,7 +263,7 @@ impl Driver {
     }
 
     /// The end: everything of the node goes, and whoever waits for that is told.
-    fn finish(mut self, inbox: &mut UnboundedReceiver<Command>) {
+    async fn finish(mut self, inbox: &mut UnboundedReceiver<Command>) {
         let why = match &self.fatal {
             Some(error) => error.to_string(),
             None => {
@@ -274,6 +276,11 @@ impl Driver {
         }
         for task in self.tasks.drain(..) {
             task.abort();
+        }
+        if let Some(acceptor) = self.acceptor.take() {
+            // Until it has dropped its listener the address is not free for a next start.
+            acceptor.abort();
+            let _ = acceptor.await;
         }
         self.runtime.mailboxes.tell_all(crate::mailbox::News::RouteChanged);
         inbox.close();

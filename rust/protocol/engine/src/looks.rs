@@ -90,8 +90,11 @@ impl Engine {
         let mut alive: Vec<NodeId> = living.map(|member| member.identity.node).collect();
         alive.push(self.local.node);
         alive.sort_unstable();
+        let own_version = self.catalog.own_version();
         let owners = self.catalog.digest_rows().into_iter().map(|row| {
-            let (owner, incarnation, version) = (row.owner, row.incarnation, row.version);
+            let (owner, incarnation) = (row.owner, row.incarnation);
+            // The own log counts as far as it was written: what is not signed yet has not reached anybody.
+            let version = if owner == self.local.node { own_version } else { row.version };
             OwnerVersion { owner, incarnation, version }
         });
         Convergence { owners: owners.collect(), alive, root: self.catalog.root() }
