@@ -49,12 +49,19 @@ pub(crate) struct Start {
 }
 
 /// Runs a node from its start to its end.
-pub(crate) async fn run(start: Start, inbox: UnboundedReceiver<Command>, end: End) {
+pub(crate) async fn run(start: Start, mut inbox: UnboundedReceiver<Command>, end: End) {
     let shared = start.shared.clone();
     match Driver::open(start, end).await {
         Ok(driver) => driver.run(inbox).await,
         Err((error, end)) => {
             shared.set_phase(Phase::Stopped(format!("node {} could not start: {error}", shared.label)));
+            // Before anybody hears of the failure: who then asks for the end must not wait for a driver that is gone.
+            inbox.close();
+            while let Ok(command) = inbox.try_recv() {
+                if let Command::Stop(_, end) | Command::Ended(end) = command {
+                    end(Ok(nil()));
+                }
+            }
             end(Err(error));
         }
     }
