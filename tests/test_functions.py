@@ -268,7 +268,7 @@ def test_a_declaration_lends_name_version_and_options() -> None:
     with pytest.raises(mpreg.ConfigError, match="leave 'x' out"):
         server.function("x", implements=score)(implementation)
     with pytest.raises(mpreg.ConfigError, match="is no function of a node"):
-        server.function(implements=len)(implementation)
+        server.function(implements=abs)(implementation)
 
 
 def test_options_of_a_handle_are_checked_at_once() -> None:
