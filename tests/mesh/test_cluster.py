@@ -25,7 +25,8 @@ async def offered(seen_by: mpreg.Node) -> set[tuple[str, str]]:
 
 def offer(node: mpreg.Node, *names: str) -> None:
     for name in names:
-        node.function(name)(lambda node=node: node.name)
+        # Idempotent, because a call may be sent just before its node is known to be dead.
+        node.function(name, idempotent=True)(lambda node=node: node.name)
 
 
 async def everyone_sees(nodes: list[mpreg.Node], condition: Callable) -> None:

@@ -250,7 +250,6 @@ async def test_a_process_with_another_secret_is_refused_and_told_why(
         await mpreg.connect(hub.address, config=mpreg.Config(secret_file=other))
 
 
-@pytest.mark.xfail(reason="B15: it hangs now and then", strict=False)
 async def test_a_port_in_use_stops_the_start(hub: mpreg.Node, children: Children) -> None:
     child = children.node("second", hub.address, listen=hub.address)
     assert await child.exit_code() != 0

@@ -317,3 +317,65 @@ async def test_too_many_waiting_calls_are_overload(mpreg_mesh: Callable[..., Loc
     assert len(refused) == 17
     assert all(isinstance(each, mpreg.OverloadedError) for each in refused)
     assert {(each.code, each.executed, each.retryable) for each in refused} == {("overloaded", "no", True)}
+
+
+async def test_a_function_that_ignores_its_cancelling_answers_nobody_and_harms_nothing(way: Way) -> None:
+    started, ended = asyncio.Event(), asyncio.Event()
+
+    @way.function
+    async def stubborn() -> str:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            await asyncio.sleep(0)
+        ended.set()
+        return "too late"
+
+    task = asyncio.ensure_future(way.caller.call(stubborn))
+    await started.wait()
+    task.cancel()
+    await asyncio.wait_for(ended.wait(), 5)
+    way.server.function("fine")(lambda: 1)
+    assert await way.caller.call("fine") == 1
+
+
+async def test_threads_that_all_wait_for_their_own_node_end_instead_of_hanging(
+    mpreg_mesh: Callable[..., LocalMesh],
+) -> None:
+    server, caller = mpreg.Node("server", config=mpreg.Config(threads=2, waiting=4)), mpreg.Node("caller")
+
+    @server.function
+    def down(ctx: mpreg.Context, n: int):
+        return n if n == 0 else ctx.sync.call("down", n - 1)
+
+    async with mpreg_mesh([server, caller]) as mesh:
+        await mesh.converged()
+        assert await caller.call("down", 1) == 0
+        with pytest.raises((mpreg.OverloadedError, mpreg.DeadlineExceededError)):
+            await caller.remote("down", timeout=1.0)(5)
+        assert await caller.call("down", 1) == 0
+
+
+async def test_work_whose_deadline_passed_while_it_waited_is_never_started(
+    mpreg_mesh: Callable[..., LocalMesh],
+) -> None:
+    server, caller = mpreg.Node("server"), mpreg.Node("caller")
+    started, go = [], asyncio.Event()
+
+    @server.function("one", concurrency=1)
+    async def one(x: int) -> None:
+        started.append(x)
+        await go.wait()
+
+    async with mpreg_mesh([server, caller]) as mesh:
+        await mesh.converged()
+        first = asyncio.ensure_future(caller.call("one", 1))
+        await wait_for(lambda: started)
+        with pytest.raises(mpreg.DeadlineExceededError) as told:
+            await caller.remote("one", timeout=0.1)(2)
+        assert told.value.executed == "no"
+        go.set()
+        await first
+        await caller.call("one", 3)
+    assert started == [1, 3]
