@@ -431,6 +431,7 @@ async def test_a_client_finds_another_entry_node(mpreg_mesh: Callable[..., Local
         offer(mesh.nodes[2], "f")
         await mesh.converged()
         async with mesh.connect(0, 1) as client:
+            assert await client.call("f") == "node-2"
             before = client.entry
             assert before == f"default/{mesh.nodes[0].id}"
             async with client.watch("*", existing=True) as watch:
@@ -450,6 +451,7 @@ async def test_a_client_waits_for_its_entry_node_to_come_back(mpreg_mesh: Callab
         async with mesh.connect(0) as client:
             await mesh.nodes[0].stop()
             mesh._running.clear()
+            await wait_for(lambda: client.entry is None)
             with pytest.raises(mpreg.MpregError) as told:
                 await client.remote("f", timeout=0.2)()
             assert told.value.executed == "no"
