@@ -288,18 +288,7 @@ atexit.register(last)
 }
 
 
-@pytest.mark.parametrize(
-    "how",
-    [
-        pytest.param(
-            how,
-            marks=pytest.mark.xfail(reason="daemon threads in a call may abort the exiting interpreter", strict=False),
-        )
-        if how == "threads blocked in calls"
-        else how
-        for how in EXITS
-    ],
-)
+@pytest.mark.parametrize("how", EXITS)
 async def test_the_interpreter_ends_at_once_whatever_is_under_way(children: Children, address: str, how: str) -> None:
     out = await passes(children, EXITS[how], address)
     if "exit handler" in how:
