@@ -82,7 +82,6 @@ async def test_a_call_under_way_when_its_process_is_killed(hub: mpreg.Node, chil
     assert (told.value.executed, told.value.retryable, told.value.attempts) == ("yes", False, 1)
 
 
-@pytest.mark.xfail(reason="an idempotent call whose start was reported is not sent again", strict=True)
 async def test_an_idempotent_call_under_way_is_sent_again(hub: mpreg.Node, children: Children) -> None:
     victim = children.node("victim", hub.address)
     await hub.wait_for("hang.again")

@@ -41,9 +41,12 @@ impl Failed {
     }
 
     /// True if another attempt cannot execute the function a second time against its will, and may do better.
+    ///
+    /// A start that was reported is no result: what a broken connection took away is made again, if that is allowed.
+    /// Any other word of an execution ends the call, because the callee is there and said how it went.
     pub(crate) fn may_repeat(&self) -> bool {
         match self.executed {
-            Executed::Yes => false,
+            Executed::Yes => self.idempotent && self.body.code == ErrorCode::ConnectionLost,
             Executed::Unknown => {
                 (self.idempotent || Defect::TableRepeatsUnknown.is_in()) && self.body.code.is_retryable()
             }
@@ -58,7 +61,11 @@ impl Failed {
     /// True if it may help when the user calls again.
     pub(crate) fn may_help_later(&self, executed: Executed) -> bool {
         let code = self.body.code;
-        let safe = executed == Executed::No || (executed == Executed::Unknown && self.idempotent);
+        let safe = match executed {
+            Executed::No => true,
+            Executed::Unknown => self.idempotent,
+            Executed::Yes => self.idempotent && code == ErrorCode::ConnectionLost,
+        };
         safe && (code.is_retryable()
             || matches!(code, ErrorCode::FunctionNotFound | ErrorCode::DeadlineExceeded))
     }
@@ -112,6 +119,8 @@ mod tests {
             assert!(!failed(*code, Executed::Unknown).may_repeat(), "{code}");
             let idempotent = Failed { idempotent: true, ..failed(*code, Executed::Unknown) };
             assert_eq!(idempotent.may_repeat(), repeats && *code != Code::FunctionNotFound, "{code}");
+            let begun = Failed { executed: Executed::Yes, ..idempotent };
+            assert_eq!(begun.may_repeat(), *code == Code::ConnectionLost, "{code}");
         }
     }
 

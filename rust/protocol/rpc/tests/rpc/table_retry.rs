@@ -85,12 +85,24 @@ fn a_call_that_left_is_not_sent_again() {
 #[test]
 fn a_call_whose_start_was_reported_counts_as_executed_when_the_connection_breaks() {
     let mut bench = mesh();
+    bench.call("once");
+    let (on, _, token) = bench.sent(0);
+    bench.table.started(on, token, bench.now, &mut bench.port, &mut bench.done);
+    bench.lose(on.0, ALL_SENT);
+    let failure = bench.failure();
+    assert_eq!((failure.executed, failure.retryable), (Executed::Yes, false));
+    bench.assert_empty();
+}
+
+#[test]
+fn an_idempotent_call_that_had_begun_when_the_connection_broke_is_sent_again() {
+    let mut bench = mesh();
     bench.call("again");
     let (on, _, token) = bench.sent(0);
     bench.table.started(on, token, bench.now, &mut bench.port, &mut bench.done);
     bench.lose(on.0, ALL_SENT);
-    assert_eq!(bench.failure().executed, Executed::Yes);
-    bench.assert_empty();
+    bench.pass_ms(20);
+    assert_ne!(bench.sent(1).0, on);
 }
 
 #[test]
@@ -113,13 +125,15 @@ fn an_idempotent_call_is_sent_again_whatever_happened() {
 
 #[test]
 fn a_client_repeats_an_unknown_outcome_only_if_somebody_knows_that_it_may() {
-    for (hint, said, lost, sent) in [
+    let cases = [
         (false, false, true, 1),
         (true, false, true, 2),
         (false, true, false, 2),
         (true, false, false, 1),
         (false, false, false, 1),
-    ] {
+    ];
+    let told = [Executed::Unknown, Executed::Yes];
+    for ((hint, said, lost, sent), executed) in cases.into_iter().flat_map(|case| told.map(|told| (case, told))) {
         let mut bench = client();
         bench.call_entry("f", hint);
         if lost {
@@ -127,12 +141,12 @@ fn a_client_repeats_an_unknown_outcome_only_if_somebody_knows_that_it_may() {
             bench.lose(9, ALL_SENT);
         } else {
             let extras = ReplyExtras { node: Some(node(5)), idempotent: said, ..ReplyExtras::default() };
-            bench.fail_with(0, ErrorCode::ConnectionLost, Executed::Unknown, Some(extras));
+            bench.fail_with(0, ErrorCode::ConnectionLost, executed, Some(extras));
         }
         bench.port.entry = Some(ConnectionId(10));
         bench.pass_ms(20);
         bench.table.entry_changed(bench.now, &mut bench.port, &mut bench.done);
-        assert_eq!(bench.port.sent.len(), sent, "hint {hint}, said {said}, lost {lost}");
+        assert_eq!(bench.port.sent.len(), sent, "hint {hint}, said {said}, lost {lost}, {executed:?}");
     }
 }
 
@@ -171,7 +185,7 @@ fn what_the_function_raised_and_what_cannot_change_is_not_repeated() {
 }
 
 #[test]
-fn an_executed_call_is_not_repeated_even_if_idempotent() {
+fn an_answered_call_is_not_repeated_even_if_idempotent() {
     let mut bench = mesh();
     bench.call("again");
     bench.fail(0, ErrorCode::Overloaded, Executed::Yes);
