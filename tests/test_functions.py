@@ -124,6 +124,7 @@ class Shop:
         (plain, None, {"resources": ["a b"]}, "is not a resource"),
         (plain, None, {"resources": [1]}, "resources takes strings"),
         (plain, None, {"resources": map(str, range(65))}, "at most 64 resources"),
+        (plain, None, {"raises": KeyError}, r"raises=\[KeyError\]"),
         (plain, None, {"tags": {"k": "v v"}}, "is not a tag"),
         (plain, None, {"tags": 3}, "mapping of strings"),
         (plain, None, {"tags": {"k": 1}}, "tags takes strings"),
@@ -283,7 +284,9 @@ def test_options_of_a_handle_are_checked_at_once() -> None:
         ({"cluster": "E U"}, "is not a cluster name"),
         ({"resources": "gpu"}, "not one string"),
         ({"sticky": 1.5}, "sticky takes"),
+        ({"resources": map(str, range(65))}, "at most 64 resources"),
         ({"metadata": {1: 2}}, "metadata takes strings"),
+        ({"metadata": "trace"}, "metadata takes a mapping"),
     ]:
         with pytest.raises(mpreg.ConfigError, match=told):
             options_of("f", **options)

@@ -42,6 +42,7 @@ def test_making_a_node_reads_nothing_and_starts_nothing(monkeypatch: pytest.Monk
         ({"instance": "A"}, "is not an? instance"),
         ({"cluster": "EU"}, "is not a cluster name"),
         ({"resources": "gpu"}, "not one string"),
+        ({"resources": map(str, range(65))}, "at most 64 resources"),
         ({"seeds": "a:1"}, "not one string"),
         ({"trust": ["E U"]}, "is not a cluster name"),
         ({"max_hops": 17}, "takes 0 to 16"),

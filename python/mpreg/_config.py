@@ -22,6 +22,8 @@ FILE_NAME: Final = "mpreg.toml"
 PREFIX: Final = "MPREG_"
 TIMEOUT_MAX: Final = 86_400.0
 """Seconds; there is no infinite call."""
+RESOURCES_MAX: Final = 64
+"""Of one function or node, and of one call's wishes; peers close a connection on which more come."""
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -201,6 +203,14 @@ def strings(value: Any, name: str) -> tuple[str, ...]:
     return tuple(sorted(set(items)))
 
 
+def resource_names(value: Any, name: str = "resources") -> tuple[str, ...]:
+    """Resources, each in its grammar; no more than any node takes."""
+    found = tuple(_mpreg.check_name("resource", each) for each in strings(value, name))
+    if len(found) > RESOURCES_MAX:
+        raise ConfigError(f"{name} takes at most {RESOURCES_MAX} resources, not {len(found)}")
+    return found
+
+
 def integer(value: Any, name: str, *, least: int, most: int) -> int:
     """A whole number within its bounds."""
     if isinstance(value, bool) or not isinstance(value, int):
@@ -311,8 +321,8 @@ def _name(kind: Literal["node", "instance", "cluster"]) -> Callable[[Any, str], 
     return lambda value, name: _mpreg.check_name(kind, _text(value, name))
 
 
-def _names(kind: Literal["resource", "cluster"]) -> Callable[[Any, str], tuple[str, ...]]:
-    return lambda value, name: tuple(_mpreg.check_name(kind, each) for each in strings(value, name))
+def _clusters(value: Any, name: str) -> tuple[str, ...]:
+    return tuple(_mpreg.check_name("cluster", each) for each in strings(value, name))
 
 
 def _optional(convert: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
@@ -385,11 +395,11 @@ NODE_FIELDS: Final[Mapping[str, _Field]] = types.MappingProxyType({
     "name": _Field(lambda value, name: _name("node")(value or program_name(), name), _name("node")),
     "instance": _Field(_optional(_name("instance")), _name("instance")),
     "cluster": _Field(_name("cluster"), _name("cluster"), "default"),
-    "resources": _Field(_names("resource"), lambda t, n: _names("resource")(_parse_strings(t, n), n), ()),
+    "resources": _Field(resource_names, lambda t, n: resource_names(_parse_strings(t, n), n), ()),
     "listen": _Field(_text, _text, "127.0.0.1:0"),
     "seeds": _Field(strings, _parse_strings, ()),
     "links": _Field(strings, _parse_strings, ()),
-    "trust": _Field(_names("cluster"), lambda t, n: _names("cluster")(_parse_strings(t, n), n), ()),
+    "trust": _Field(_clusters, lambda t, n: _clusters(_parse_strings(t, n), n), ()),
     "max_hops": _Field(_hops, _as_text(_hops), 1),
 })  # fmt: skip
 """What a `Node` takes besides its config, and environment and file may say too."""

@@ -16,7 +16,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, TypeVar, Unpack, cast, overload
 
 from mpreg import _mpreg
-from mpreg._config import TIMEOUT_MAX, hint, integer, seconds, strings
+from mpreg._config import TIMEOUT_MAX, hint, integer, resource_names, seconds, strings
 from mpreg._errors import ConfigError
 from mpreg._signature import Signature
 
@@ -30,7 +30,6 @@ Mode = Literal["async", "thread", "inline"]
 
 _SCOPES: Final = ("local", "cluster", "global")
 _VERSION_DEFAULT: Final = "1.0.0"
-_RESOURCES_MAX: Final = 64
 
 
 class FunctionOptions(TypedDict, total=False):
@@ -275,10 +274,7 @@ def define(function: Any, name: str | None, options: dict[str, Any], *, prefix: 
         # A declaration's name has its prefix already.
         options["name"] = _mpreg.check_name("own_function", prefix + (name or _own_name(plain)))
     version = options.get("version")
-    raises = tuple(options.get("raises", ()))
-    for cls in raises:
-        if not (isinstance(cls, type) and issubclass(cls, Exception)):
-            raise ConfigError(f"raises takes exception classes, not {cls!r}")
+    raises = _raises(options.get("raises", ()))
     return Definition(
         function=plain,
         signature=options.get("signature") or Signature.of(plain),
@@ -395,11 +391,18 @@ def _refuse_unknown_options(options: Mapping[str, Any]) -> None:
             raise ConfigError(f"{option!r} is not an option of @node.function{hint(option, known)}")
 
 
+def _raises(value: Any) -> tuple[type[Exception], ...]:
+    if isinstance(value, type):
+        raise ConfigError(f"raises takes a list of exception classes: raises=[{value.__name__}]")
+    classes = tuple(value)
+    for cls in classes:
+        if not (isinstance(cls, type) and issubclass(cls, Exception)):
+            raise ConfigError(f"raises takes exception classes, not {cls!r}")
+    return classes
+
+
 def _resources(value: Any) -> frozenset[str]:
-    found = frozenset(_mpreg.check_name("resource", each) for each in strings(value, "resources"))
-    if len(found) > _RESOURCES_MAX:
-        raise ConfigError(f"a function has at most {_RESOURCES_MAX} resources, not {len(found)}")
-    return found
+    return frozenset(resource_names(value))
 
 
 def _tags(value: Any) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from mpreg import _mpreg
-from mpreg._config import TIMEOUT_MAX, integer, seconds, strings
+from mpreg._config import TIMEOUT_MAX, integer, resource_names, seconds
 from mpreg._remote import name_of, selection
 from mpreg._views import Explanation, FunctionDescription, FunctionEntry, Member
 
@@ -20,9 +20,8 @@ def catalog_question(function: str | None, resources: Iterable[str], cluster: st
     question: dict[str, Any] = {"kind": "function"}
     if function is not None:
         question["function"] = function
-    wanted = [_mpreg.check_name("resource", each) for each in strings(resources, "resources")]
-    if wanted:
-        question["resources"] = wanted
+    if wanted := resource_names(resources):
+        question["resources"] = list(wanted)
     if cluster is not None:
         question["cluster"] = _mpreg.check_name("cluster", cluster)
     return question

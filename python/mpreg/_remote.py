@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import collections
-from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypedDict, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypedDict, TypeVar, cast
 
 from mpreg import _mpreg
-from mpreg._config import TIMEOUT_MAX, hint, integer, seconds, strings
+from mpreg._config import TIMEOUT_MAX, hint, integer, resource_names, seconds, strings
 from mpreg._errors import ConfigError, EncodeError, MpregError
 from mpreg._functions import mark_of
 from mpreg._native import native
@@ -14,7 +15,7 @@ from mpreg._outcome import Outcome
 from mpreg._signature import Signature
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from mpreg._mpreg import BlockingCore, Call, CallerCore, Converter
 
@@ -152,7 +153,9 @@ def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _metadata(value: Any) -> dict[str, Any]:
-    metadata = dict(value)
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"metadata takes a mapping of strings, not {value!r}")
+    metadata = dict(cast("Mapping[str, Any]", value))
     strings(metadata, "metadata")
     return metadata
 
@@ -161,10 +164,6 @@ def _sticky(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ConfigError(f"sticky takes a string or a whole number, not {value!r}")
     return str(value)
-
-
-def _resources(value: Any) -> tuple[str, ...]:
-    return tuple(_mpreg.check_name("resource", each) for each in strings(value, "resources"))
 
 
 def _version(value: Any) -> str:
@@ -186,7 +185,7 @@ def _number(name: str, most: int) -> Callable[[Any], int]:
 
 
 _CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = {
-    "resources": _resources,
+    "resources": resource_names,
     "version": _version,
     "cluster": _cluster,
     "timeout": _seconds("timeout", 0.001),

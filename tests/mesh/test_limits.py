@@ -1,0 +1,95 @@
+"""Limits of docs/limits.md that a user can meet: what is beyond waits or is refused, and nothing else is harmed."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+import mpreg
+from mpreg.testing import wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mpreg.testing import LocalMesh
+
+
+async def test_arriving_values_are_held_within_their_limit(mpreg_mesh: Callable[..., LocalMesh]) -> None:
+    config = mpreg.Config(receive_bytes=800_000, max_value_bytes=200_000)
+    server, caller = mpreg.Node("server", config=config), mpreg.Node("caller")
+    running, go = 0, asyncio.Event()
+
+    @server.function
+    async def hold(value: bytes) -> int:
+        nonlocal running
+        running += 1
+        await go.wait()
+        return len(value)
+
+    async with mpreg_mesh([server, caller]) as mesh:
+        await mesh.converged()
+        handle = caller.remote(hold, retries=0)
+        calls = [asyncio.ensure_future(handle(bytes(150_000))) for _ in range(8)]
+        # One peer gets half: two values.
+        await wait_for(lambda: sum(call.done() for call in calls) == 8 - running > 0)
+        refused = [call.exception() for call in calls if call.done()]
+        assert all(isinstance(each, mpreg.OverloadedError) for each in refused)
+        assert {(each.code, each.executed) for each in refused} == {("overloaded", "no")}
+        assert "receive_bytes" in str(refused[0])
+        assert await caller.remote(hold, timeout=0.1).call_all(b"small")  # small ones are not counted
+        go.set()
+        taken = [each for each in await asyncio.gather(*calls, return_exceptions=True) if each == 150_000]
+        assert len(taken) == running - 1
+        assert await handle(bytes(150_000)) == 150_000
+
+
+async def test_async_functions_wait_for_a_slot(mpreg_mesh: Callable[..., LocalMesh]) -> None:
+    server, caller = mpreg.Node("server", config=mpreg.Config(concurrency=2)), mpreg.Node("caller")
+    running, most = 0, 0
+
+    @server.function
+    async def work(x: int) -> int:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        running -= 1
+        return x
+
+    async with mpreg_mesh([server, caller]) as mesh:
+        await mesh.converged()
+        assert await asyncio.gather(*(caller.call(work, x) for x in range(50))) == list(range(50))
+    assert most <= 2
+
+
+async def test_plain_functions_wait_for_a_thread(mpreg_mesh: Callable[..., LocalMesh]) -> None:
+    server, caller = mpreg.Node("server", config=mpreg.Config(threads=2)), mpreg.Node("caller")
+    running, lock, go = [0, 0], threading.Lock(), threading.Event()
+
+    @server.function
+    def work(x: int) -> int:
+        with lock:
+            running[0] += 1
+            running[1] = max(running)
+        assert go.wait(20)
+        with lock:
+            running[0] -= 1
+        return x
+
+    async with mpreg_mesh([server, caller]) as mesh:
+        await mesh.converged()
+        calls = [asyncio.ensure_future(caller.call(work, x)) for x in range(20)]
+        await wait_for(lambda: running[0] == 2)
+        go.set()
+        assert await asyncio.gather(*calls) == list(range(20))
+    assert running == [0, 2]
+
+
+async def test_an_entry_too_large_is_refused_at_the_decorator(mpreg_mesh: Callable[..., LocalMesh]) -> None:
+    async with mpreg_mesh(nodes=1) as mesh:
+        with pytest.raises(mpreg.ConfigError, match="shorten its doc, signature or tags"):
+            mesh.nodes[0].function("long", doc="x" * 70_000)(lambda: 1)
+        assert await mesh.nodes[0].catalog() == []
