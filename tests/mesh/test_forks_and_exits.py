@@ -299,6 +299,9 @@ async def test_ctrl_c_ends_a_blocking_call(children: Children, address: str) -> 
     child = children.run(
         PRELUDE
         + """
+import signal
+# Shells start what runs in the background with SIGINT ignored, and so would this be.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 client = mpreg.SyncClient(address)
 print("ready", flush=True)
 try:

@@ -77,6 +77,10 @@ impl Driver {
     }
 
     fn closed(&mut self, connection: &Arc<Connection>, cause: &LostCause) {
+        if let LostCause::Protocol(error) = cause {
+            let peer = connection.peer();
+            tracing::warn!(node = %self.shared.label, peer = %peer.name, id = %peer.node, %error, "a peer broke the protocol");
+        }
         if connection.peer().role != Role::Node {
             return self.looks.forget_client(connection.id());
         }
