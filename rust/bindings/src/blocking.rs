@@ -15,6 +15,7 @@ use parking_lot::{Condvar, Mutex};
 use pyo3::prelude::*;
 
 use crate::completion::{PendingCall, Settled, outcome};
+use crate::exit;
 use crate::hooks::node_error;
 use crate::ports::Ports;
 use crate::remote::Handle;
@@ -142,7 +143,10 @@ impl ThreadPorts {
     /// Sleeps without the interpreter until something has arrived, and takes it; an error is the signal handler's.
     fn wait(&mut self, py: Python<'_>) -> PyResult<()> {
         let bell = &self.bell;
-        py.detach(|| bell.wait());
+        py.detach(|| {
+            bell.wait();
+            exit::hold_back();
+        });
         py.check_signals()?;
         let mut items = Vec::new();
         self.mailbox.take(&mut items);

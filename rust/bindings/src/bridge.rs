@@ -5,6 +5,7 @@
 //! Only the loop's thread touches the state, and no lock is held while Python code runs: a resumed task may call again.
 
 use std::collections::HashMap;
+use std::ffi::c_long;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +19,7 @@ use pyo3::prelude::*;
 
 use crate::call::{Call, Pending};
 use crate::completion::{PendingCall, Settled, outcome};
+use crate::exit;
 use crate::futures::Futures;
 use crate::hooks::node_error;
 use crate::invocation::Answer;
@@ -35,6 +37,8 @@ const DRAIN_ITEMS_MAX: usize = 1024;
 #[derive(Debug)]
 pub(crate) struct Bridge {
     event_loop: Py<PyAny>,
+    /// The thread that its loop runs on, as Python names it.
+    pub(crate) thread: c_long,
     callbacks: Mutex<Option<LoopCallbacks>>,
     eventfd: EventFd,
     pub(crate) mailbox: Arc<Mailbox>,
@@ -87,6 +91,7 @@ impl Bridge {
         };
         let bridge = Arc::new(Self {
             event_loop: event_loop.clone().unbind(),
+            thread: exit::this_thread(py)?,
             callbacks: Mutex::new(None),
             eventfd,
             mailbox,

@@ -13,6 +13,7 @@ mod completion;
 mod context;
 mod coroutine;
 mod endpoint;
+mod exit;
 mod futures;
 mod hooks;
 mod invocation;

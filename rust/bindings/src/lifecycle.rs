@@ -5,7 +5,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::loops;
+use crate::{exit, loops, thread_pool};
 
 /// Registers both handlers; starts nothing.
 pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -21,7 +21,10 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
 /// Says GOODBYE, ends what is pending and joins the threads: nothing of ours may want the interpreter while it ends.
 #[pyfunction]
 fn at_exit(py: Python<'_>) {
+    exit::begin();
     py.detach(Runtime::shut_down);
+    thread_pool::end_all(py);
+    loops::end_stuck(py);
     loops::close_all(py);
 }
 

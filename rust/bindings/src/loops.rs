@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use crate::bridge::Bridge;
+use crate::exit;
 use crate::hooks::config_error;
 
 thread_local! {
@@ -84,6 +85,24 @@ pub(crate) fn any_alive() -> bool {
 pub(crate) fn wake_any() {
     if let Some(bridge) = ALL.lock().last() {
         bridge.mailbox.wake();
+    }
+}
+
+/// The interpreter ends: Python code that keeps another thread's loop from draining is asked to come out.
+pub(crate) fn end_stuck(py: Python<'_>) {
+    let Ok(own) = exit::this_thread(py) else { return };
+    let all = ALL.lock().clone();
+    let others: Vec<_> =
+        all.into_iter().filter(|bridge| bridge.thread != own && !bridge.is_dead(py)).collect();
+    for bridge in &others {
+        bridge.mailbox.wake();
+    }
+    let drained = |bridge: &Arc<Bridge>| !bridge.mailbox.is_woken();
+    exit::await_or_give_up(py, || others.iter().all(drained));
+    let stuck: Vec<_> = others.iter().filter(|bridge| !drained(bridge)).map(|bridge| bridge.thread).collect();
+    exit::interrupt(py, &stuck);
+    if !stuck.is_empty() {
+        exit::await_or_give_up(py, || others.iter().all(drained));
     }
 }
 

@@ -6,7 +6,8 @@
 //! takes its post. Short functions so run back to back on one thread, blocking ones spread over `threads`.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::ffi::c_long;
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use parking_lot::{Condvar, Mutex};
 use pyo3::prelude::*;
 
 use crate::context::CallInfo;
+use crate::exit;
 use crate::invocation::{Answer, prepare};
 use crate::registration::Function;
 
@@ -51,17 +53,40 @@ struct State {
     standing_by: bool,
     closed: bool,
     handles: Vec<JoinHandle<()>>,
+    /// The threads as Python names them.
+    names: Vec<c_long>,
+}
+
+/// The pools of the process, for its end.
+static POOLS: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
+
+/// The interpreter ends: no thread takes another call, and those that run one are asked to come out of it.
+pub(crate) fn end_all(py: Python<'_>) {
+    let pools: Vec<Arc<Shared>> = POOLS.lock().iter().filter_map(Weak::upgrade).collect();
+    for pool in &pools {
+        let mut state = pool.state.lock();
+        state.closed = true;
+        let names = if state.active > 0 { state.names.clone() } else { Vec::new() };
+        pool.work.notify_all();
+        drop(state);
+        exit::interrupt(py, &names);
+    }
+    exit::await_or_give_up(py, || pools.iter().all(|pool| pool.state.lock().active == 0));
 }
 
 impl ThreadPool {
     /// No thread is started before the first call.
     pub(crate) fn new(threads_max: usize) -> Self {
-        Self(Arc::new(Shared {
+        let shared = Arc::new(Shared {
             threads_max: threads_max.max(1),
             state: Mutex::default(),
             work: Condvar::new(),
             ended: Condvar::new(),
-        }))
+        });
+        let mut pools = POOLS.lock();
+        pools.retain(|pool| pool.strong_count() > 0);
+        pools.push(Arc::downgrade(&shared));
+        Self(shared)
     }
 
     /// Refuses what waits and lets the threads end; waits at most a second. The caller is detached.
@@ -140,11 +165,15 @@ impl Shared {
     fn run(self: Arc<Self>) {
         // Attached once and detached again: the thread keeps its interpreter state, so attaching later is cheap.
         Python::attach(|py| {
+            // A thread without a name is only not asked to come out at the end.
+            let name = exit::this_thread(py).ok();
+            self.state.lock().names.extend(name);
             py.detach(|| {
                 let mut replies = Replies::default();
                 while self.wait_for_work() {
                     Python::attach(|py| self.work_off(py, &mut replies));
                 }
+                exit::hold_back();
             });
         });
         self.state.lock().threads -= 1;
@@ -203,6 +232,12 @@ impl Shared {
                 drop(state);
                 return replies.flush();
             };
+            if state.closed {
+                // Its ticket answers for it.
+                drop(state);
+                drop(invocation);
+                continue;
+            }
             state.taken += 1;
             let more = !state.queue.is_empty();
             drop(state);

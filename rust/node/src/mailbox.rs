@@ -156,6 +156,11 @@ impl Mailbox {
         self.push_all(std::iter::empty());
     }
 
+    /// True if the owner was woken and has not come yet.
+    pub fn is_woken(&self) -> bool {
+        self.queue.lock().woken
+    }
+
     /// Swaps what has arrived into `items`, which must be empty; the next push wakes again.
     pub fn take(&self, items: &mut Vec<Item>) {
         let mut queue = self.queue.lock();
