@@ -54,7 +54,7 @@ class MpregError(Exception):
     `path`: clusters and nodes that the call walked.
     `retryable`: calling again is safe and may succeed.
     `ledger`: seconds by stage: queue, wire, interpreter, loop, handler, children.
-    `attempts`: how often the call was sent.
+    `attempts`: how often the call was sent, by a client to its entry node; 0 if it never left.
     `retry_after`: seconds after which a new try makes sense, or None.
     """
 

@@ -334,8 +334,8 @@ async def test_a_client_finds_another_entry_node(mpreg_mesh: Callable[..., Local
         offer(mesh.nodes[2], "f")
         await mesh.converged()
         async with mesh.connect(0, 1) as client:
-            assert await client.call("f") == "node-2"
             before = client.entry
+            assert await client.call("f") == "node-2"
             assert before == f"default/{mesh.nodes[0].id}"
             async with client.watch("*", existing=True) as watch:
                 assert (await anext(watch)).entry.name == "f"

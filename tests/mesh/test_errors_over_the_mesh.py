@@ -89,6 +89,13 @@ async def test_an_error_has_all_its_fields(way: Way) -> None:
     assert error.type_name.endswith("OutOfStockError")
 
 
+async def test_attempts_count_what_was_sent(far: Way) -> None:
+    with pytest.raises(mpreg.FunctionNotFoundError) as told:
+        await far.caller.remote("nobody", wait=0)()
+    # A client asks its entry node, which finds nobody to send it to.
+    assert told.value.attempts == isinstance(far.caller, mpreg.Client)
+
+
 @pytest.mark.parametrize("options", [{}, {"inline": True}, None])
 async def test_an_error_brings_its_traceback(far: Way, options: dict | None) -> None:
     def inside() -> None:

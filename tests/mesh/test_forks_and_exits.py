@@ -112,6 +112,37 @@ client.close()
     )
 
 
+async def test_closing_a_client_in_the_child_is_its_parents_business(children: Children, address: str) -> None:
+    await passes(
+        children,
+        """
+with mpreg.SyncClient(address) as client:
+    assert in_a_fork(client.close) == 0
+    assert client.call("double", 1) == 2
+
+async def main():
+    return await mpreg.connect(address)
+
+loop = asyncio.new_event_loop()
+client = loop.run_until_complete(main())
+
+def child():
+    # No loop runs here, but that is not what is wrong.
+    refused(lambda: client.call("double", 1))
+    asyncio.run(client.close())
+
+assert in_a_fork(child) == 0
+async def lives():
+    assert await client.call("double", 1) == 2
+
+loop.run_until_complete(lives())
+loop.run_until_complete(client.close())
+loop.close()
+""",
+        address,
+    )
+
+
 async def test_a_node_started_before_fork_is_refused_in_the_child_and_lives_on(
     children: Children, address: str
 ) -> None:
@@ -268,6 +299,36 @@ async def main():
     main.kept = [asyncio.ensure_future(node.call(f)) for f in (wait, wait_in_a_thread)]
     assert await node.call("double", 1) == 2
 asyncio.run(main())
+""",
+    "functions in the middle of their work in threads": """
+node = mpreg.Node("busy", seeds=[address])
+begun = threading.Barrier(3)
+@node.function
+def spin() -> None:
+    begun.wait()
+    while True:
+        pass
+@node.function
+def look_around() -> None:
+    begun.wait()
+    while True:
+        threading.Event().wait(0.0001)
+mesh = node.running()
+surface = mesh.__enter__()
+kept = [surface.submit(f) for f in (spin, look_around)]
+begun.wait()
+""",
+    "a function that keeps its loop": """
+node = mpreg.Node("busy", seeds=[address])
+begun = threading.Event()
+@node.function
+async def spin() -> None:
+    begun.set()
+    while True:
+        pass
+mesh = node.running()
+kept = mesh.__enter__().submit(spin)
+begun.wait()
 """,
     "sys.exit inside a running node": """
 node = mpreg.Node("leaving", seeds=[address])

@@ -184,8 +184,8 @@ def sync_client(node: mpreg.Node) -> mpreg.SyncClient:
 
 def test_a_blocking_client_has_the_same_verbs(served: mpreg.Node) -> None:
     with sync_client(served) as client:
-        assert client.call(double, 2) == 4
         assert client.entry == "default/served/a"
+        assert client.call(double, 2) == 4
         assert client.call("double", 2) == 4
         assert client.remote(double, timeout=5.0)(3) == 6
         assert list(client.map(double, range(100), concurrency=8)) == [2 * x for x in range(100)]

@@ -31,8 +31,12 @@ impl ClientCore {
         self.client.caller()
     }
 
+    fn is_own(&self) -> bool {
+        self.generation == mpreg_node::generation()
+    }
+
     fn check_process(&self, py: Python<'_>) -> PyResult<()> {
-        if self.generation == mpreg_node::generation() {
+        if self.is_own() {
             Ok(())
         } else {
             Err(config_error(py, "this client was made before fork; create it in the child"))
@@ -59,13 +63,21 @@ impl ClientCore {
         blocking::request(py, |report| self.client.open(report.into_callback())).map(drop)
     }
 
+    /// In a child made by fork there is nothing to close: the client is its parent's.
     fn close<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Call>> {
-        self.check_process(py)?;
-        loops::current_bridge(py)?.request(py, decoded(), |report| self.client.close(report.into_callback()))
+        loops::current_bridge(py)?.request(py, decoded(), |report| {
+            if self.is_own() {
+                self.client.close(report.into_callback());
+            } else {
+                report.into_callback()(Ok(mpreg_node::nil()));
+            }
+        })
     }
 
     fn close_blocking(&self, py: Python<'_>) -> PyResult<()> {
-        self.check_process(py)?;
+        if !self.is_own() {
+            return Ok(());
+        }
         blocking::request(py, |report| self.client.close(report.into_callback())).map(drop)
     }
 
@@ -77,7 +89,7 @@ impl ClientCore {
 
 impl Drop for ClientCore {
     fn drop(&mut self) {
-        if self.generation == mpreg_node::generation() {
+        if self.is_own() {
             self.client.close(Box::new(|_| ()));
         }
     }

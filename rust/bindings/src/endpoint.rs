@@ -64,8 +64,8 @@ impl EndpointState {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, Call>> {
-        let bridge = loops::current_bridge(py)?;
         let (caller, timeout) = self.caller(py)?;
+        let bridge = loops::current_bridge(py)?;
         let value = codec::encode_args(py, args.iter_borrowed(), kwargs, caller.max_value_bytes())?;
         bridge.call(py, &caller, handle, timeout, value)
     }
@@ -88,8 +88,8 @@ impl EndpointState {
         py: Python<'py>,
         handle: &Arc<Handle>,
     ) -> PyResult<Bound<'py, Call>> {
-        let bridge = loops::current_bridge(py)?;
         let (caller, timeout) = self.caller(py)?;
+        let bridge = loops::current_bridge(py)?;
         let (state, template) = (self.clone(), handle.clone());
         let finish: Finish = Box::new(move |py, rows| handles_of(py, &state, &template, &rows));
         bridge.request(py, finish, |report| ask_candidates(&caller, handle, timeout, report))
@@ -202,8 +202,8 @@ impl Endpoint {
         body: &Bound<'py, PyAny>,
         timeout: f64,
     ) -> PyResult<Bound<'py, Call>> {
-        let bridge = loops::current_bridge(py)?;
         let (caller, _) = self.state.caller(py)?;
+        let bridge = loops::current_bridge(py)?;
         let (body, timeout) = (plain::encode(body)?, Duration::from_secs_f64(timeout));
         bridge.request(py, decoded(), |report| caller.look(verb, body, timeout, report.into_callback()))
     }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use mpreg_transport::{Address, CloseReason, Connection, Network};
+use mpreg_transport::{Address, CloseReason, Network};
 use mpreg_wire::Role;
 use mpreg_wire::handshake::Policy;
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use crate::caller::{Caller, End};
@@ -95,7 +95,7 @@ impl Client {
 }
 
 /// Encoded `None`.
-pub(crate) fn nil() -> Bytes {
+pub fn nil() -> Bytes {
     Bytes::from_static(&[0xc0])
 }
 
@@ -159,7 +159,7 @@ impl Keeper {
             for _ in 0..self.client.addresses.len() {
                 let left = give_up.saturating_duration_since(Instant::now());
                 match self.connect_next(doorway, ended, left.min(DIAL_MAX)).await {
-                    Ok(_) => return Ok(()),
+                    Ok(()) => return Ok(()),
                     Err(error) => tries.push(error),
                 }
             }
@@ -196,7 +196,7 @@ impl Keeper {
         doorway: &Doorway,
         ended: &Arc<Notify>,
         within: Duration,
-    ) -> Result<Arc<Connection>, String> {
+    ) -> Result<(), String> {
         let address = self.client.addresses[self.next % self.client.addresses.len()].clone();
         self.next += 1;
         let established = doorway.dial(&address, Vec::new(), within, |_| None).await.map_err(|error| {
@@ -205,9 +205,12 @@ impl Keeper {
             if text.contains(&address.to_string()) { text } else { format!("{address}: {text}") }
         })?;
         let shared = self.client.shared.clone();
-        let handler = ClientIo::new(shared, self.runtime.clone(), ended.clone());
+        let (tell, opened) = oneshot::channel();
+        let handler = ClientIo::new(shared, self.runtime.clone(), tell, ended.clone());
         let handler = Arc::new(Mutex::new(handler));
-        established.run(&self.runtime.io_handle(), handler).map_err(|error| format!("{address}: {error}"))
+        established.run(&self.runtime.io_handle(), handler).map_err(|error| format!("{address}: {error}"))?;
+        // Whoever opened the client may ask at once who its entry node is: that is known when the I/O thread has it.
+        opened.await.map_err(|_| format!("{address}: the I/O thread has ended"))
     }
 }
 

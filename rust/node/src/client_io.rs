@@ -3,7 +3,7 @@ use std::sync::Arc;
 use mpreg_rpc::bridge_of;
 use mpreg_transport::{AdmitError, Connection, FrameHandler, Incoming, Lost};
 use mpreg_wire::FrameKind;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use crate::client_shared::ClientShared;
 use crate::mailbox::{Item, News, PortId};
@@ -16,13 +16,20 @@ pub(crate) struct ClientIo {
     runtime: Arc<Runtime>,
     replies: Vec<Item>,
     receiving: u64,
+    /// Told when the entry is set.
+    opened: Option<oneshot::Sender<()>>,
     /// Told when the connection has ended.
     ended: Arc<Notify>,
 }
 
 impl ClientIo {
-    pub(crate) fn new(shared: Arc<ClientShared>, runtime: Arc<Runtime>, ended: Arc<Notify>) -> Self {
-        Self { shared, runtime, replies: Vec::new(), receiving: 0, ended }
+    pub(crate) fn new(
+        shared: Arc<ClientShared>,
+        runtime: Arc<Runtime>,
+        opened: oneshot::Sender<()>,
+        ended: Arc<Notify>,
+    ) -> Self {
+        Self { shared, runtime, replies: Vec::new(), receiving: 0, opened: Some(opened), ended }
     }
 
     fn arrived(&mut self, value_bytes: u64) {
@@ -39,6 +46,10 @@ impl FrameHandler for ClientIo {
         let instance = peer.instance.as_ref().map_or_else(|| peer.node.short(), ToString::to_string);
         let label = format!("{}/{}/{instance}", peer.cluster, peer.name);
         self.shared.set_entry(Some((connection.id(), peer.node, label)));
+        if let Some(opened) = self.opened.take() {
+            // Nobody waits if the client was dropped meanwhile.
+            let _ = opened.send(());
+        }
         self.runtime.mailboxes.tell_all(News::RouteChanged);
     }
 

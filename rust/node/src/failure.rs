@@ -15,8 +15,8 @@ pub struct CallFailure {
     pub node: Option<String>,
     /// Clusters walked and nodes tried, in order.
     pub path: Vec<String>,
-    /// How many attempts were made.
-    pub attempts: usize,
+    /// How often the call was sent.
+    pub attempts: u8,
     /// When trying again makes sense.
     pub retry_after: Option<Duration>,
     /// True if the user may try again without a second execution, and it may help.
@@ -31,7 +31,7 @@ impl CallFailure {
         let nodes = failure.attempts.iter().filter_map(|attempt| attempt.node).map(|node| caller.label(node));
         Self {
             path: clusters.chain(nodes).collect(),
-            attempts: failure.attempts.len().max(1),
+            attempts: failure.sent,
             node: match (&failure.body.node, failure.node) {
                 (Some(said), _) => Some(said.as_str().to_owned()),
                 (None, Some(node)) => Some(caller.label(node)),

@@ -33,7 +33,7 @@ mod switch_io;
 mod views;
 
 pub use caller::{Caller, End};
-pub use client::Client;
+pub use client::{Client, nil};
 pub use client_shared::ClientShared;
 pub use config::{ClientConfig, NodeConfig, Settings};
 pub use dispatch::{Dispatcher, Invocation, InvocationKey, Origin, Replies, Ticket};

@@ -140,6 +140,7 @@ impl CallTable {
             handed_on: now,
             wait_until: None,
             retries_left: request.retries,
+            sent: 0,
             idempotent: request.idempotent,
             candidate: None,
             history: None,

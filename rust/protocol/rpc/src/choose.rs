@@ -100,6 +100,7 @@ impl CallTable {
         slot.handed_on = turn.now;
         match turn.port.send_call(on, &slot.head, &slot.value) {
             Ok(stream) => {
+                slot.sent = slot.sent.saturating_add(1);
                 slot.state = State::Sent(Sent { on, stream, started: false });
                 self.wheel.arm(index.slot, slot.deadline);
             }
@@ -169,6 +170,7 @@ impl CallTable {
         }
         slot.head.remaining = slot.deadline.since(turn.now);
         slot.handed_on = turn.now;
+        slot.sent = slot.sent.saturating_add(1);
         slot.state = State::Local;
         self.wheel.arm(index.slot, slot.deadline);
         let call = LocalCall {
@@ -181,6 +183,7 @@ impl CallTable {
             deadline: slot.deadline,
         };
         if let Err(body) = turn.port.invoke_local(call) {
+            slot.sent = slot.sent.saturating_sub(1);
             slot.state = State::Choosing;
             let node = self.release(index);
             self.attempt_failed(index, Failed::new(*body, Executed::No, node), turn);

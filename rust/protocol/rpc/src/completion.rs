@@ -35,6 +35,8 @@ pub struct CallFailure {
     pub path: Vec<ClusterId>,
     /// Every attempt that failed, in order; the last may be the error itself.
     pub attempts: Vec<Attempt>,
+    /// How often it was sent; an attempt that found nobody, or no open connection, was not.
+    pub sent: u8,
     /// True if the user may try again without a second execution, and it may help.
     pub retryable: bool,
     /// Where the time went.

@@ -26,6 +26,8 @@ pub(crate) struct CallSlot {
     /// While it waits for a candidate: until when.
     pub(crate) wait_until: Option<Time>,
     pub(crate) retries_left: u8,
+    /// How often it was handed on: to a connection, or to a function of this process.
+    pub(crate) sent: u8,
     /// See [`Request::idempotent`](crate::Request::idempotent).
     pub(crate) idempotent: bool,
     /// Of the present attempt; its peer counts the call as in flight.

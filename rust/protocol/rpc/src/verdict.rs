@@ -171,7 +171,7 @@ impl CallSlot {
         ledger.queue_us = queue_us.saturating_add(micros(self.handed_on.since(self.begun)));
         let retryable = failed.may_help_later(executed);
         let Failed { body, node, path, .. } = failed;
-        CallFailure { body, executed, node, path, attempts, retryable, ledger }
+        CallFailure { body, executed, node, path, attempts, sent: self.sent, retryable, ledger }
     }
 }
 
@@ -180,7 +180,7 @@ impl Failed {
     pub(crate) fn alone(self) -> CallFailure {
         let retryable = self.may_help_later(self.executed);
         let Self { body, executed, node, path, ledger, .. } = self;
-        CallFailure { body, executed, node, path, attempts: Vec::new(), retryable, ledger }
+        CallFailure { body, executed, node, path, attempts: Vec::new(), sent: 0, retryable, ledger }
     }
 }
 

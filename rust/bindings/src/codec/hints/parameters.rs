@@ -99,7 +99,10 @@ impl Parameters {
         let positional = arguments.positional();
         if positional > self.by_position && self.rest.is_none() {
             let most = self.by_position;
-            return Err(self.misfit(format!("takes at most {most} positional arguments, got {positional}")));
+            let plural = if most == 1 { "" } else { "s" };
+            return Err(
+                self.misfit(format!("takes at most {most} positional argument{plural}, got {positional}"))
+            );
         }
         let named = match arguments.names.clone() {
             Some(names) => {

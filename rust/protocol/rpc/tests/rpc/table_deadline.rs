@@ -226,6 +226,7 @@ fn a_call_waits_for_a_candidate_as_long_as_it_may_and_is_woken_by_it() {
     bench.pass_ms(25);
     let failure = bench.failure();
     assert_eq!((failure.body.code, failure.executed), (ErrorCode::FunctionNotFound, Executed::No));
+    assert_eq!(failure.sent, 0);
     bench.assert_empty();
 }
 

@@ -133,7 +133,9 @@ fn a_client_repeats_an_unknown_outcome_only_if_somebody_knows_that_it_may() {
         (false, false, false, 1),
     ];
     let told = [Executed::Unknown, Executed::Yes];
-    for ((hint, said, lost, sent), executed) in cases.into_iter().flat_map(|case| told.map(|told| (case, told))) {
+    for ((hint, said, lost, sent), executed) in
+        cases.into_iter().flat_map(|case| told.map(|told| (case, told)))
+    {
         let mut bench = client();
         bench.call_entry("f", hint);
         if lost {
@@ -212,6 +214,7 @@ fn attempts_are_bounded_and_the_last_error_is_raised() {
         }
         let failure = bench.failure();
         assert_eq!(failure.attempts.len(), usize::from(retries) + 1);
+        assert_eq!(failure.sent, retries + 1);
         assert_eq!(failure.body.message.as_str(), format!("error {retries}"));
         assert!(failure.retryable && failure.executed == Executed::No);
         bench.assert_empty();
