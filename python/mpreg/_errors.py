@@ -53,7 +53,8 @@ class MpregError(Exception):
     `node`: the node that answered ("eu/pricing/7f3a90"), or None.
     `path`: clusters and nodes that the call walked.
     `retryable`: calling again is safe and may succeed.
-    `ledger`: seconds by stage: queue, wire, interpreter, loop, handler, children.
+    `ledger`: seconds by stage: queue (no candidate, no credit, no free slot), wire (both ways, with what nobody could
+    tell), interpreter (no free thread), loop (it was busy), handler (the function with all it waited for).
     `attempts`: how often the call was sent, by a client to its entry node; 0 if it never left.
     `retry_after`: seconds after which a new try makes sense, or None.
     """

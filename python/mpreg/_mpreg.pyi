@@ -49,7 +49,7 @@ def set_hooks(
 
     `make_error(code, fields)` is called only when the exception is really raised. Fields, all but `message` optional:
     `message`; `executed` ("no", "yes", "unknown"); `node` (as users see it, "eu/pricing/7f3a90"); `path` (cluster and
-    node names walked); `attempts` (int); `ledger` (stage "queue", "wire", "interpreter", "loop", "handler", "children"
+    node names walked); `attempts` (int); `ledger` (stage "queue", "wire", "interpreter", "loop", "handler"
     -> seconds); `retry_after` (seconds); `retryable` (bool); and for what a function raised `type_name`, `base`, `raises` (list),
     `traceback`, `data` (decoded) and `declared` (the `raises` of the `RemoteCore` that made the call).
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -87,6 +88,45 @@ async def test_an_error_has_all_its_fields(way: Way) -> None:
     assert (str(error), error.args, error.data) == ("A1: only 2 left", ("A1", 2), ("A1", 2))
     assert (error.code, error.executed, error.attempts, error.retryable) == ("remote", "yes", 1, False)
     assert error.type_name.endswith("OutOfStockError")
+
+
+async def test_the_ledger_says_where_the_time_went(way: Way) -> None:
+    inside: list[float] = []
+
+    @way.server.function("fail")
+    async def fail() -> None:
+        begun = time.monotonic()
+        await asyncio.sleep(0.05)
+        inside.append(time.monotonic() - begun)
+        raise ValueError("v")
+
+    begun = time.monotonic()
+    with pytest.raises(ValueError, match="v") as told:
+        await way.caller.call("fail")
+    outside = time.monotonic() - begun
+    ledger = told.value.ledger
+    assert set(ledger) == {"queue", "wire", "interpreter", "loop", "handler"}
+    assert inside[0] - 0.001 <= ledger["handler"] <= outside
+    assert sum(ledger.values()) <= outside + 0.001
+
+
+@pytest.mark.parametrize("options", [{"timeout": 0.2}, {"timeout": 0.01}])
+async def test_the_ledger_of_a_call_that_took_too_long(way: Way, options: dict) -> None:
+    @way.server.function("hang")
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    with pytest.raises(mpreg.DeadlineExceededError) as told:
+        await way.caller.remote("hang", **options)()
+    ledger = told.value.ledger
+    # Not all of it: what the start or its report took is on the way.
+    assert told.value.executed == "no" or ledger["handler"] > 0
+
+
+async def test_a_wait_for_a_candidate_is_no_time_on_the_way(way: Way) -> None:
+    with pytest.raises(mpreg.FunctionNotFoundError) as told:
+        await way.caller.remote("nobody", wait=0.05)()
+    assert told.value.ledger["queue"] >= 0.05
 
 
 async def test_attempts_count_what_was_sent(far: Way) -> None:

@@ -114,7 +114,6 @@ fn ledger_fields<'py>(py: Python<'py>, ledger: &Ledger) -> PyResult<Bound<'py, P
         ("interpreter", ledger.interpreter_us),
         ("loop", ledger.loop_us),
         ("handler", ledger.handler_us),
-        ("children", ledger.children_us),
     ];
     for (stage, micros) in stages {
         #[expect(clippy::cast_precision_loss, reason = "microseconds of a call are far below 2^53")]

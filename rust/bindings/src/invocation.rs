@@ -58,8 +58,9 @@ pub(crate) fn prepare(
     invocation: Invocation,
 ) -> Result<Ready<'_>, Box<Answer>> {
     let info = Arc::new(CallInfo::new(&function.name, &invocation));
-    let Invocation { value, ticket, deadline, .. } = invocation;
-    if mpreg_node::now() >= deadline {
+    let Invocation { value, mut ticket, deadline, .. } = invocation;
+    let now = mpreg_node::now();
+    if now >= deadline {
         let body = ErrorBody::new(
             ErrorCode::DeadlineExceeded,
             "the deadline passed before the function could start",
@@ -68,7 +69,7 @@ pub(crate) fn prepare(
     }
     match bind(py, &function, value, &info) {
         // From here on the function counts as begun; a call that was taken back meanwhile must not.
-        Ok(_) if !ticket.begin() => {
+        Ok(_) if !ticket.begin(now) => {
             let body = ErrorBody::new(
                 ErrorCode::CancelledByPeer,
                 "the caller gave up before the function could start",

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use mpreg_rpc::{CallKey, Claim, InboundKey, Running};
 use mpreg_transport::Connection;
 use mpreg_types::{
-    CallHead, ConnectionId, ErrorBody, ErrorCode, Executed, ForeignText, Payload, ReplyHead, StreamId, Time,
+    CallHead, ConnectionId, ErrorBody, ErrorCode, Executed, ForeignText, Ledger, Payload, ReplyExtras,
+    ReplyHead, StreamId, Time,
 };
 
 use crate::inbound::Inbound;
@@ -73,8 +74,37 @@ pub struct Ticket {
     key: InvocationKey,
     token: u64,
     claim: Claim,
+    stages: Stages,
     /// Its slot: free again when the ticket is gone.
     _running: Running,
+}
+
+/// When a call reached what: told only if it fails.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stages {
+    /// This node.
+    pub(crate) arrived: Time,
+    /// The dispatcher of its function.
+    pub(crate) handed_over: Time,
+    /// True if that has threads; false if it has a loop.
+    pub(crate) threaded: bool,
+    /// The function.
+    begun: Option<Time>,
+}
+
+impl Stages {
+    pub(crate) fn new(arrived: Time, handed_over: Time, threaded: bool) -> Self {
+        Self { arrived, handed_over, threaded, begun: None }
+    }
+
+    fn ledger(&self, now: Time) -> Ledger {
+        let mut ledger = Ledger::queued(self.handed_over.since(self.arrived));
+        let begun = self.begun.unwrap_or(now);
+        let waited = Ledger::micros(begun.since(self.handed_over));
+        *(if self.threaded { &mut ledger.interpreter_us } else { &mut ledger.loop_us }) = waited;
+        ledger.handler_us = Ledger::micros(now.since(begun));
+        ledger
+    }
 }
 
 enum ReplyTo {
@@ -88,6 +118,7 @@ impl Ticket {
         stream: StreamId,
         token: u64,
         invoked: (InboundKey, Claim, Running),
+        stages: Stages,
         inbound: Arc<Inbound>,
     ) -> Self {
         let key = InvocationKey::Remote(connection.id(), stream);
@@ -97,6 +128,7 @@ impl Ticket {
             key,
             token,
             claim,
+            stages,
             _running: running,
         }
     }
@@ -107,15 +139,24 @@ impl Ticket {
         key: CallKey,
         claim: Claim,
         running: Running,
+        stages: Stages,
     ) -> Self {
         let to = Some(ReplyTo::Local { mailbox, port, key });
-        Self { to, key: InvocationKey::Local(port, key), token: key.token(), claim, _running: running }
+        Self {
+            to,
+            key: InvocationKey::Local(port, key),
+            token: key.token(),
+            claim,
+            stages,
+            _running: running,
+        }
     }
 
-    /// To be asked right before the function starts. False: nobody waits any more, and it must not start; the ticket
-    /// is still to be answered.
+    /// To be asked right before the function starts, at `now`. False: nobody waits any more, and it must not start; the
+    /// ticket is still to be answered.
     #[must_use = "a call that was taken back must not start"]
-    pub fn begin(&self) -> bool {
+    pub fn begin(&mut self, now: Time) -> bool {
+        self.stages.begun = Some(now);
         self.claim.begin()
     }
 
@@ -139,7 +180,7 @@ impl Ticket {
 
     /// Answers with a result.
     pub fn succeed(self, value: Payload, replies: &mut Replies) {
-        self.answer(true, Executed::Yes, value, replies);
+        self.answer(true, Executed::Yes, value, None, replies);
     }
 
     /// Answers with an error; `body` is an encoded `ErrorBody`.
@@ -147,12 +188,21 @@ impl Ticket {
         if let Some(ReplyTo::Remote { inbound, .. }) = &self.to {
             body.node = Some(ForeignText::new(inbound.label.clone()));
         }
-        self.answer(false, executed, encode_error(&body), replies);
+        let ledger = Some(self.stages.ledger(crate::runtime::now()));
+        let extras = Some(Box::new(ReplyExtras { ledger, ..ReplyExtras::default() }));
+        self.answer(false, executed, encode_error(&body), extras, replies);
     }
 
-    fn answer(mut self, ok: bool, executed: Executed, value: Payload, replies: &mut Replies) {
+    fn answer(
+        mut self,
+        ok: bool,
+        executed: Executed,
+        value: Payload,
+        extras: Option<Box<ReplyExtras>>,
+        replies: &mut Replies,
+    ) {
         let bytes = value.len() as u64;
-        let head = ReplyHead { ok, executed, ..ReplyHead::ok(self.token, bytes) };
+        let head = ReplyHead { ok, executed, extras, ..ReplyHead::ok(self.token, bytes) };
         if let Some(to) = self.to.take() {
             replies.add(to, self.claim.answer(), head, value);
         }

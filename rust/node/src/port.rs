@@ -10,12 +10,12 @@ use mpreg_routing::Snapshot;
 use mpreg_rpc::{CallKey, CallTable, LocalCall, Outbound, Request, SendFailure, TableConfig};
 use mpreg_transport::{Connection, SendError};
 use mpreg_types::{
-    CallExtras, CallHead, ConnectionId, ErrorBody, ErrorCode, HopBudget, Payload, PreparedTarget, StreamId,
-    Time,
+    CallExtras, CallHead, ConnectionId, ErrorBody, ErrorCode, HopBudget, Ledger, Payload, PreparedTarget,
+    StreamId, Time,
 };
 
 use crate::caller::Caller;
-use crate::dispatch::{Invocation, InvocationKey, Ticket};
+use crate::dispatch::{Invocation, InvocationKey, Stages, Ticket};
 use crate::error::NodeError;
 use crate::failure::CallFailure;
 use crate::mailbox::{Item, Mailbox, News, PortId};
@@ -302,7 +302,11 @@ impl Outbound for PortLink {
 
     fn invoke_local(&mut self, call: LocalCall<'_>) -> Result<(), Box<ErrorBody>> {
         let function = self.caller.local_function(call.function)?;
-        let ticket = Ticket::local(self.mailbox.clone(), self.id, call.key, call.claim, call.running);
+        // What it waited before it is the caller's own part.
+        let handed_on =
+            Time::from_micros(call.deadline.as_micros().saturating_sub(Ledger::micros(call.head.remaining)));
+        let stages = Stages::new(handed_on, handed_on, function.spec.threaded);
+        let ticket = Ticket::local(self.mailbox.clone(), self.id, call.key, call.claim, call.running, stages);
         let invocation = Invocation {
             handler: function.handler.clone(),
             origin: self.caller.origin(),

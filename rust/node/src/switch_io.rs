@@ -15,7 +15,7 @@ use mpreg_types::{
 use mpreg_wire::{FrameKind, Role};
 
 use crate::command::Command;
-use crate::dispatch::{Dispatcher, Invocation, InvocationKey, Origin, Ticket, encode_error};
+use crate::dispatch::{Dispatcher, Invocation, InvocationKey, Origin, Stages, Ticket, encode_error};
 use crate::mailbox::{Item, News, PortId};
 use crate::node_shared::NodeShared;
 use crate::port::send_failure;
@@ -136,7 +136,7 @@ impl SwitchIo {
 
     fn run_output(&mut self, output: Output, now: Time) {
         match output {
-            Output::Invoke(invocation) => self.invoke(invocation),
+            Output::Invoke(invocation) => self.invoke(invocation, now),
             Output::CancelLocal { from, stream, .. } => {
                 self.shared.functions.cancel(InvocationKey::Remote(from, stream));
             }
@@ -168,18 +168,21 @@ impl SwitchIo {
         }
     }
 
-    fn invoke(&mut self, call: mpreg_rpc::Invocation) {
+    fn invoke(&mut self, call: mpreg_rpc::Invocation, now: Time) {
         let Some(link) = self.links.get(&call.from) else { return };
         let invoked = (call.key, call.claim, call.running);
+        let entry = self.shared.functions.find(call.function);
+        let threaded = entry.as_ref().is_some_and(|entry| entry.spec.threaded);
         let ticket = Ticket::remote(
             link.connection.clone(),
             call.stream,
             call.head.token,
             invoked,
+            Stages::new(call.arrived, now, threaded),
             self.shared.inbound.clone(),
         );
         let origin = origin_of(&call.head, link);
-        let Some(entry) = self.shared.functions.find(call.function) else {
+        let Some(entry) = entry else {
             let mut replies = crate::dispatch::Replies::default();
             ticket.fail(crate::functions::removed(), Executed::No, &mut replies);
             return replies.flush();

@@ -97,7 +97,7 @@ impl Switch {
             return self.refuse(index, deadline_body("before the function could start"), step);
         }
         let Some(Cargo { head, value }) = call.cargo.take() else { return };
-        call.place = Place::Running { function, reported: false };
+        call.place = Place::Running { function, since: step.now, reported: false };
         call.waiting = None;
         self.wheel.arm(index.slot, call.deadline.min(step.now + self.config.report_after));
         self.counters.invoked += 1;
@@ -110,6 +110,7 @@ impl Switch {
             running,
             head,
             value,
+            arrived: call.arrived,
             deadline: call.deadline,
         }));
         self.report_own_load(step.now);

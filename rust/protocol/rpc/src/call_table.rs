@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mpreg_types::{
-    CallHead, CallId, ConnectionId, ErrorBody, ErrorCode, Executed, Incarnation, NodeId, Payload, ReplyHead,
-    StreamId, Time,
+    CallHead, CallId, ConnectionId, ErrorBody, ErrorCode, Executed, Incarnation, Ledger, NodeId, Payload,
+    ReplyHead, StreamId, Time,
 };
 
 use crate::attempt::Failed;
@@ -138,6 +138,7 @@ impl CallTable {
             deadline: request.deadline,
             begun: now,
             handed_on: now,
+            started_at: None,
             wait_until: None,
             retries_left: request.retries,
             sent: 0,
@@ -151,7 +152,7 @@ impl CallTable {
         };
         let mut turn = Turn { now, port, done };
         if request.deadline <= now {
-            self.deadline_passed(index, Executed::No, &mut turn);
+            self.deadline_passed(index, Executed::No, Ledger::default(), &mut turn);
         } else {
             self.attempt(index, &mut turn);
         }
@@ -213,7 +214,8 @@ impl CallTable {
         match (&slot.state, head.ok) {
             (State::Verdict(_), ok) => {
                 let executed = if ok || sent.started { Executed::Yes } else { head.executed };
-                self.deadline_passed(index, executed, turn);
+                let ledger = head.extras.and_then(|extras| extras.ledger).unwrap_or_default();
+                self.deadline_passed(index, executed, ledger, turn);
             }
             (_, true) => self.succeed(index, head, value, turn),
             (_, false) => self.refused(index, sent.started, head, &value, turn),
@@ -230,10 +232,13 @@ impl CallTable {
         done: &mut Vec<Completion>,
     ) {
         let index = Index::of_token(token);
-        match self.slots.get_mut(index).map(|slot| &mut slot.state) {
-            Some(State::Sent(sent)) if sent.on == on => sent.started = true,
-            Some(State::Verdict(sent)) if sent.on == on => {
-                self.deadline_passed(index, Executed::Yes, &mut Turn { now, port, done });
+        match self.slots.get_mut(index) {
+            Some(CallSlot { state: State::Sent(sent), started_at, .. }) if sent.on == on => {
+                sent.started = true;
+                *started_at = Some(now);
+            }
+            Some(CallSlot { state: State::Verdict(sent), .. }) if sent.on == on => {
+                self.deadline_passed(index, Executed::Yes, Ledger::default(), &mut Turn { now, port, done });
             }
             _ => self.counters.late_replies += 1,
         }

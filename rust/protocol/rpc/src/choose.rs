@@ -1,7 +1,7 @@
 //! Starting an attempt: choose a candidate, hand the call on, or let it stand in the line of what it lacks.
 
 use mpreg_routing::{Candidate, Choice, Context};
-use mpreg_types::{ConnectionId, ErrorBody, ErrorCode, Executed, Target};
+use mpreg_types::{ConnectionId, ErrorBody, ErrorCode, Executed, Ledger, Target};
 
 use crate::attempt::Failed;
 use crate::call_table::Turn;
@@ -93,11 +93,12 @@ impl CallTable {
     ) -> bool {
         let Some(slot) = self.slots.get_mut(index) else { return true };
         if slot.deadline <= turn.now {
-            self.deadline_passed(index, Executed::No, turn);
+            self.deadline_passed(index, Executed::No, Ledger::default(), turn);
             return true;
         }
         slot.head.remaining = slot.deadline.since(turn.now);
         slot.handed_on = turn.now;
+        slot.started_at = None;
         match turn.port.send_call(on, &slot.head, &slot.value) {
             Ok(stream) => {
                 slot.sent = slot.sent.saturating_add(1);
@@ -166,7 +167,7 @@ impl CallTable {
     ) {
         let Some(slot) = self.slots.get_mut(index) else { return };
         if slot.deadline <= turn.now {
-            return self.deadline_passed(index, Executed::No, turn);
+            return self.deadline_passed(index, Executed::No, Ledger::default(), turn);
         }
         slot.head.remaining = slot.deadline.since(turn.now);
         slot.handed_on = turn.now;

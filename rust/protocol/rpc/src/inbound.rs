@@ -12,6 +12,7 @@ pub(crate) struct Inbound {
     pub(crate) stream: StreamId,
     /// The caller's, for the answer.
     pub(crate) token: u64,
+    pub(crate) arrived: Time,
     pub(crate) deadline: Time,
     /// The call itself until it is handed on.
     pub(crate) cargo: Option<Cargo>,
@@ -36,7 +37,7 @@ pub(crate) enum Place {
     /// In the line of calls without a slot of this own function.
     NoSlot { candidate: Arc<Candidate>, function: u64 },
     /// Handed to a dispatcher.
-    Running { function: u64, reported: bool },
+    Running { function: u64, since: Time, reported: bool },
     /// Answered by the switch, or without a caller; the dispatcher still works on it.
     Abandoned { function: u64 },
     /// In the line of calls without credit on the chosen peer's connection.

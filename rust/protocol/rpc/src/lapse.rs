@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mpreg_routing::Candidate;
-use mpreg_types::{ConnectionId, Defect, ErrorBody, ErrorCode, Executed, StreamId, Time};
+use mpreg_types::{ConnectionId, Defect, ErrorBody, ErrorCode, Executed, Ledger, StreamId, Time};
 
 use crate::claim::Revoked;
 use crate::inbound::{Place, Then};
 use crate::key::Index;
-use crate::switch::{Step, deadline_body};
+use crate::switch::{Said, Step, deadline_body};
 use crate::{InboundKey, Output, Switch};
 
 /// Most tokens of one start report: with room to spare below the smallest frame a peer may ask for.
@@ -213,14 +213,15 @@ impl Switch {
     fn take_back(&mut self, index: Index, body: &ErrorBody, step: &mut Step<'_>) {
         let Some(call) = self.calls.get_mut(index) else { return };
         let (from, stream, token) = (call.from, call.stream, call.token);
-        let function = match call.place {
-            Place::Running { function, .. } => function,
+        let (function, since) = match call.place {
+            Place::Running { function, since, .. } => (function, since),
             Place::Abandoned { .. } => return,
             _ => {
                 self.leave_line(index);
                 return self.end(index, Executed::No, body, Some(self.me), step);
             }
         };
+        let mut ledger = Ledger::queued(since.since(call.arrived));
         call.place = Place::Abandoned { function };
         self.wheel.disarm(index.slot);
         let executed = match self.claims.revoke(index.slot) {
@@ -229,8 +230,10 @@ impl Switch {
             Revoked::Begun => Executed::Yes,
             Revoked::Answered => return,
         };
+        ledger.add_at_callee(step.now.since(since), executed);
         step.out.push(Output::CancelLocal { key: InboundKey(index), from, stream });
-        self.answer(from, stream, token, executed, body, Some(self.me), step);
+        let said = Said { executed, node: Some(self.me), ledger: Some(ledger) };
+        self.answer(from, stream, token, body, said, step);
     }
 
     fn cancel_forwarded(&mut self, index: Index, step: &mut Step<'_>) {

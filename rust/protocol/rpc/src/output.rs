@@ -77,6 +77,8 @@ pub struct Invocation {
     pub head: CallHead,
     /// The arguments.
     pub value: Payload,
+    /// When it came to this node.
+    pub arrived: Time,
     /// When the switch answers instead and takes the call back.
     pub deadline: Time,
 }

@@ -6,7 +6,7 @@ use crate::inbound::{Cargo, Place, Relay, Then};
 use crate::key::{Index, SWITCH_BRIDGE};
 use crate::links::Fifo;
 use crate::peer_link::PeerLink;
-use crate::switch::{Step, deadline_body, overloaded_body};
+use crate::switch::{Said, Step, deadline_body, overloaded_body};
 use crate::{InboundKey, NotSent, Output, Peer, SendFailure, Switch};
 
 /// Calls that wait for credit on one connection.
@@ -271,7 +271,7 @@ impl Switch {
         };
         let body = ErrorBody::new(ErrorCode::ConnectionLost, text);
         let node = Some(relay.peer.node());
-        self.answer(call.from, call.stream, call.token, executed, &body, node, step);
+        self.answer(call.from, call.stream, call.token, &body, Said { executed, node, ledger: None }, step);
         if let Some(Output::Reply { head, .. }) = step.out.last_mut() {
             head.extras.get_or_insert_default().idempotent = relay.idempotent;
         }

@@ -23,6 +23,8 @@ pub(crate) struct CallSlot {
     pub(crate) begun: Time,
     /// When the present (or last) attempt was handed on.
     pub(crate) handed_on: Time,
+    /// When the callee's report of its start came, if it did.
+    pub(crate) started_at: Option<Time>,
     /// While it waits for a candidate: until when.
     pub(crate) wait_until: Option<Time>,
     pub(crate) retries_left: u8,

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use mpreg_routing::{Context, NoCandidate, Snapshot};
 use mpreg_types::{
-    CallHead, ConnectionId, ErrorBody, ErrorCode, Executed, FunctionId, FunctionVersion, Incarnation, NodeId,
-    Payload, PreparedTarget, ReplyExtras, ReplyHead, Scope, Selector, StreamId, Target, Time,
+    CallHead, ConnectionId, ErrorBody, ErrorCode, Executed, FunctionId, FunctionVersion, Incarnation, Ledger,
+    NodeId, Payload, PreparedTarget, ReplyExtras, ReplyHead, Scope, Selector, StreamId, Target, Time,
 };
 
 use crate::claim::Claims;
@@ -59,6 +59,15 @@ pub struct Switch {
 pub(crate) struct Step<'a> {
     pub(crate) now: Time,
     pub(crate) out: &'a mut Vec<Output>,
+}
+
+/// What an error of the switch says beside its body.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Said {
+    pub(crate) executed: Executed,
+    /// In whose name; `None`: nobody's in particular.
+    pub(crate) node: Option<NodeId>,
+    pub(crate) ledger: Option<Ledger>,
 }
 
 impl Switch {
@@ -133,6 +142,7 @@ impl Switch {
             from,
             stream,
             token,
+            arrived: now,
             deadline,
             cargo: Some(Cargo { head, value }),
             waiting: None,
@@ -141,7 +151,8 @@ impl Switch {
         let Some(index) = self.calls.insert_with(make) else {
             let text = "the node holds as many calls as it may (inbound_max); try again later";
             let body = ErrorBody::new(ErrorCode::Overloaded, text);
-            return self.answer(from, stream, token, Executed::No, &body, Some(self.me), step);
+            let said = Said { executed: Executed::No, node: Some(self.me), ledger: None };
+            return self.answer(from, stream, token, &body, said, step);
         };
         if !link.calls.add(stream, index) {
             self.counters.duplicates += 1;
@@ -347,24 +358,26 @@ impl Switch {
         step: &mut Step<'_>,
     ) {
         let Some(call) = self.forget(index) else { return };
-        self.answer(call.from, call.stream, call.token, executed, body, node, step);
+        // Of a call that was sent on nobody here knows where its time went.
+        let waited = !matches!(call.place, Place::Relayed { .. });
+        let ledger = waited.then(|| Ledger::queued(step.now.since(call.arrived)));
+        self.answer(call.from, call.stream, call.token, body, Said { executed, node, ledger }, step);
     }
 
-    #[expect(clippy::too_many_arguments, reason = "three say which call, three what is known of it")]
     pub(crate) fn answer(
         &self,
         to: ConnectionId,
         stream: StreamId,
         token: u64,
-        executed: Executed,
         body: &ErrorBody,
-        node: Option<NodeId>,
+        said: Said,
         step: &mut Step<'_>,
     ) {
+        let Said { executed, node, ledger } = said;
         let value = encode_error(body);
         let mut head = ReplyHead::error(token, executed, value.len() as u64);
         head.load = Some(self.workload.load());
-        head.extras = node.map(|node| Box::new(ReplyExtras { node: Some(node), ..ReplyExtras::default() }));
+        head.extras = Some(Box::new(ReplyExtras { node, ledger, ..ReplyExtras::default() }));
         step.out.push(Output::Reply { to, stream, head, value });
     }
 

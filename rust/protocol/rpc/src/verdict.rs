@@ -77,9 +77,9 @@ impl CallTable {
     fn budget_spent<P>(&mut self, index: Index, failed: Failed, turn: &mut Turn<'_, P>) {
         let Some(slot) = self.slots.get_mut(index) else { return };
         slot.remember(&failed);
-        let (key, now) = (CallKey::new(self.caller.bridge, index), turn.now);
+        let (key, now, ledger) = (CallKey::new(self.caller.bridge, index), turn.now, failed.ledger);
         let first = slot.history.as_ref().map_or(failed, |history| history.first.clone());
-        let failure = slot.failure(first, now);
+        let failure = slot.failure(Failed { ledger, ..first }, now);
         self.counters.failed += 1;
         self.close(index);
         turn.done.push(Completion { key, outcome: Err(Box::new(failure)) });
@@ -97,18 +97,14 @@ impl CallTable {
     }
 
     /// The deadline passed, and that much is known of the present attempt.
-    pub(crate) fn deadline_passed<P>(&mut self, index: Index, executed: Executed, turn: &mut Turn<'_, P>) {
-        let node = self.release(index);
-        self.deadline_at(index, executed, node, turn);
-    }
-
-    pub(crate) fn deadline_at<P>(
+    pub(crate) fn deadline_passed<P>(
         &mut self,
         index: Index,
         executed: Executed,
-        node: Option<NodeId>,
+        ledger: Ledger,
         turn: &mut Turn<'_, P>,
     ) {
+        let node = self.release(index);
         let Some(slot) = self.slots.get(index) else { return };
         let limit = slot.deadline.since(slot.begun);
         let stage = match &slot.state {
@@ -120,11 +116,8 @@ impl CallTable {
         };
         let text = format!("{limit:?} passed {stage}; give the call more time with remote(timeout=...)");
         self.counters.deadlines += 1;
-        self.fail(
-            index,
-            Failed::new(ErrorBody::new(ErrorCode::DeadlineExceeded, text), executed, node),
-            turn,
-        );
+        let body = ErrorBody::new(ErrorCode::DeadlineExceeded, text);
+        self.fail(index, Failed { ledger, ..Failed::new(body, executed, node) }, turn);
     }
 
     /// Ends the present attempt for its candidate, and names it.
@@ -163,15 +156,28 @@ impl CallSlot {
     fn failure(&mut self, failed: Failed, now: Time) -> CallFailure {
         let attempts = self.history.take().map_or_else(Vec::new, |history| history.attempts);
         let executed = attempts.iter().fold(failed.executed, |all, attempt| together(all, attempt.executed));
-        let mut ledger = failed.ledger;
-        let Ledger { queue_us, wire_us: _, interpreter_us, loop_us, handler_us, children_us } = ledger;
-        let there = [queue_us, interpreter_us, loop_us, handler_us, children_us];
-        let there = there.into_iter().fold(0_u64, u64::saturating_add);
-        ledger.wire_us = micros(now.since(self.handed_on)).saturating_sub(there);
-        ledger.queue_us = queue_us.saturating_add(micros(self.handed_on.since(self.begun)));
+        let ledger = self.ledger(failed.ledger, now);
         let retryable = failed.may_help_later(executed);
         let Failed { body, node, path, .. } = failed;
         CallFailure { body, executed, node, path, attempts, sent: self.sent, retryable, ledger }
+    }
+
+    /// The whole time of the call: what the callee `said` of its part, what the caller knows, the rest on the way.
+    fn ledger(&self, said: Ledger, now: Time) -> Ledger {
+        let mut ledger = said;
+        let is_out = matches!(self.state, State::Sent(_) | State::Verdict(_) | State::Local);
+        if !is_out && said == Ledger::default() {
+            ledger.queue_us = Ledger::micros(now.since(self.begun));
+            return ledger;
+        }
+        if let Some(started) = self.started_at.filter(|_| said.handler_us == 0) {
+            // The callee said that it runs, and nothing after that.
+            ledger.handler_us = Ledger::micros(now.since(started));
+        }
+        let out = Ledger::micros(now.since(self.handed_on));
+        ledger.wire_us = out.saturating_sub(ledger.without_wire());
+        ledger.queue_us = ledger.queue_us.saturating_add(Ledger::micros(self.handed_on.since(self.begun)));
+        ledger
     }
 }
 
@@ -182,8 +188,4 @@ impl Failed {
         let Self { body, executed, node, path, ledger, .. } = self;
         CallFailure { body, executed, node, path, attempts: Vec::new(), sent: 0, retryable, ledger }
     }
-}
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }

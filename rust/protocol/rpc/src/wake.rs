@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mpreg_types::{ConnectionId, Defect, ErrorBody, ErrorCode, Executed, StreamId, Time};
+use mpreg_types::{ConnectionId, Defect, ErrorBody, ErrorCode, Executed, Ledger, StreamId, Time};
 
 use crate::attempt::Failed;
 use crate::call_table::Turn;
@@ -214,7 +214,7 @@ impl CallTable {
             State::Pausing => self.attempt(index, turn),
             State::NoEntry | State::Parked(_) | State::NoSlot { .. } => {
                 self.leave_line(index);
-                self.deadline_passed(index, Executed::No, turn);
+                self.deadline_passed(index, Executed::No, Ledger::default(), turn);
             }
             State::Sent(sent) if !sent.started => {
                 turn.port.send_cancel(sent.on, sent.stream);
@@ -224,10 +224,15 @@ impl CallTable {
                     slot.state = State::Verdict(sent);
                 }
             }
-            State::Verdict(sent) => self.deadline_passed(index, sent.executed(), turn),
+            State::Verdict(sent) => self.deadline_passed(index, sent.executed(), Ledger::default(), turn),
             State::Sent(_) | State::Local => {
+                let (local, handed_on) = (matches!(slot.state, State::Local), slot.handed_on);
                 if let Some(executed) = self.stop(index, turn.port) {
-                    self.deadline_passed(index, executed, turn);
+                    let mut ledger = Ledger::default();
+                    if local {
+                        ledger.add_at_callee(turn.now.since(handed_on), executed);
+                    }
+                    self.deadline_passed(index, executed, ledger, turn);
                 }
             }
         }
@@ -248,7 +253,7 @@ impl CallTable {
     fn lost<P: Outbound>(&mut self, index: Index, executed: Executed, turn: &mut Turn<'_, P>) {
         let Some(slot) = self.slots.get(index) else { return };
         if matches!(slot.state, State::Verdict(_)) {
-            return self.deadline_passed(index, executed, turn);
+            return self.deadline_passed(index, executed, Ledger::default(), turn);
         }
         let idempotent = slot.candidate.as_ref().map_or(slot.idempotent, |candidate| candidate.idempotent);
         let node = self.release(index);

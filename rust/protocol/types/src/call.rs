@@ -192,10 +192,34 @@ pub struct Ledger {
     pub interpreter_us: u64,
     /// Waiting for the event loop.
     pub loop_us: u64,
-    /// In the function itself.
+    /// In the function, with the calls it made unless they are counted as children.
     pub handler_us: u64,
-    /// In calls the function made.
+    /// In calls the function made. Nobody counts them yet.
     pub children_us: u64,
+}
+
+impl Ledger {
+    /// Nothing but waiting.
+    pub fn queued(time: Duration) -> Self {
+        Self { queue_us: Self::micros(time), ..Self::default() }
+    }
+
+    /// Adds the time since the callee handed the call to its function, of which is known only whether that had begun.
+    pub fn add_at_callee(&mut self, time: Duration, begun: Executed) {
+        let stage = if begun == Executed::No { &mut self.queue_us } else { &mut self.handler_us };
+        *stage = stage.saturating_add(Self::micros(time));
+    }
+
+    /// All stages together, without the way.
+    pub fn without_wire(&self) -> u64 {
+        let Self { queue_us, wire_us: _, interpreter_us, loop_us, handler_us, children_us } = *self;
+        [queue_us, interpreter_us, loop_us, handler_us, children_us].into_iter().fold(0, u64::saturating_add)
+    }
+
+    /// A duration as the stages count it.
+    pub fn micros(time: Duration) -> u64 {
+        u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+    }
 }
 
 /// What few replies carry; boxed, so that the others stay small.

@@ -266,3 +266,25 @@ fn an_error_says_where_the_time_went() {
     let ledger = bench.failure().ledger;
     assert_eq!((ledger.handler_us, ledger.wire_us, ledger.queue_us), (30_000, 20_000, 0));
 }
+
+#[test]
+fn what_never_left_was_waiting() {
+    let mut bench = Bench::new(node(1));
+    bench.call("never");
+    bench.pass_ms(505);
+    let ledger = bench.failure().ledger;
+    assert!((500_000..=505_000).contains(&ledger.queue_us) && ledger.wire_us == 0, "{ledger:?}");
+}
+
+#[test]
+fn from_the_report_of_its_start_on_the_time_is_the_functions() {
+    let mut bench = bench();
+    bench.call("f");
+    bench.pass_ms(30);
+    let (on, stream, token) = bench.sent(0);
+    bench.table.started(on, token, bench.now, &mut bench.port, &mut bench.done);
+    bench.pass_ms(40);
+    bench.lose(on.0, StreamId(stream.0 + 2));
+    let ledger = bench.failure().ledger;
+    assert_eq!((ledger.queue_us, ledger.wire_us, ledger.handler_us), (0, 30_000, 40_000));
+}
