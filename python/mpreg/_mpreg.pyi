@@ -179,7 +179,7 @@ class _Endpoint:
         describe  {"name"} -> {name, id, signature, doc, versions: [..], resources: [..], entries: [entry]}
         explain   selection + {"sticky"?} -> {chosen: node or None, snapshot: int, candidates: [{node, cluster, version,
                   score: float or None, chosen: bool, reason, route: [..]}]}
-        members   {} -> [{id, name, instance, cluster, state, reason, address, declared: bool}]
+        members   {} -> [{id, name, instance, cluster, state, stack, reason, address, declared: bool}]
         wait_for  selection + {"nodes"} -> {"nodes": [..]}; answers when there are that many candidates, else deadline_exceeded
         watch     {"pattern", "token"?: str} -> {"token": str, "reset": bool, "changes": [{what, entry}]}; long poll: answers at
                   the first change after `token`, or empty after 10 s. Without a token, or with one that is too old or of

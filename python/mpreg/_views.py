@@ -81,7 +81,10 @@ class Member(_View):
     """`name/instance`."""
     name: str
     cluster: str
-    state: Literal["alive", "suspect", "down", "left"]
+    state: Literal["alive", "busy", "suspect", "down", "left"]
+    """"busy": alive, but its event loop has not come for its work for a second."""
+    stack: str | None = None
+    """Of a busy one: what keeps its loop, as a Python stack; or why that cannot be seen."""
     reason: str | None = None
     """Why it left."""
     address: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import time
 from typing import TYPE_CHECKING
@@ -185,8 +186,78 @@ async def test_a_stuck_interpreter_does_not_make_its_node_look_dead(
             assert {member.name for member in await client.members()} == {"hub", "stuck"}
             await asyncio.sleep(0.02)
         await call
-    assert seen == {"alive"}
+    assert seen <= {"alive", "busy"}
     assert await hub.call("work", 3) == 3
+
+
+BLOCKED = """
+import ctypes, os, sys, time
+import mpreg
+
+name, flag = sys.argv[1], sys.argv[2]
+node = mpreg.Node(name)
+
+def keep_the_loop() -> None:
+    while not os.path.exists(flag):
+        time.sleep(0.01)
+
+@node.function
+async def wait_for_the_flag() -> None:
+    keep_the_loop()
+
+@node.function
+def hold_the_interpreter(pipe: str) -> None:
+    # PyDLL calls without releasing it.
+    ctypes.PyDLL(None).read(os.open(pipe, os.O_RDWR), ctypes.create_string_buffer(1), 1)
+
+if __name__ == "__main__":
+    node.serve()
+"""
+
+
+async def test_a_function_that_blocks_its_loop_shows_up_as_busy_with_its_stack(
+    hub: mpreg.Node, children: Children, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = children.node("stuck", hub.address, script=BLOCKED)
+    await hub.wait_for("wait_for_the_flag")
+    call = asyncio.ensure_future(hub.call("wait_for_the_flag"))
+    await becomes(hub, "stuck", "busy")
+    stuck = next(member for member in await hub.members() if member.name == "stuck")
+    assert "in keep_the_loop" in (stuck.stack or "")
+    from mpreg.cli._doctor import examine
+    from mpreg.testing import child_environment
+
+    for name, value in child_environment().items():
+        monkeypatch.setenv(name, value)
+    findings = await asyncio.to_thread(lambda: list(examine((hub.address,), None)))
+    text = next(finding.text for finding in findings if finding.what == "member")
+    assert text.startswith(f"{stuck.id} is busy: ")
+    assert "in keep_the_loop time.sleep" in text
+    # Nobody comes for its log lines, so they are on stderr.
+    await wait_for(lambda: "busy: its event loop" in child.err, what="the warning")
+    assert "in keep_the_loop" in child.err
+    children.flag.touch()
+    await call
+    await becomes(hub, "stuck", "alive")
+    stuck = next(member for member in await hub.members() if member.name == "stuck")
+    assert stuck.stack is None
+    await wait_for(lambda: "no longer busy" in child.err, what="the end of it")
+    assert child.err.count(" busy: its event loop") == 1
+
+
+async def test_who_holds_the_interpreter_is_busy_too(hub: mpreg.Node, children: Children, tmp_path: Path) -> None:
+    children.node("held", hub.address, script=BLOCKED)
+    await hub.wait_for("hold_the_interpreter")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    call = asyncio.ensure_future(hub.call("hold_the_interpreter", str(pipe)))
+    await becomes(hub, "held", "busy")
+    held = next(member for member in await hub.members() if member.name == "held")
+    assert "interpreter is held" in (held.stack or "")
+    with pipe.open("r+b", buffering=0) as end:
+        end.write(b".")
+        await call
+    await becomes(hub, "held", "alive")
 
 
 async def test_a_restarted_process_with_a_fixed_instance_takes_its_place(hub: mpreg.Node, children: Children) -> None:

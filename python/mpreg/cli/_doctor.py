@@ -121,7 +121,18 @@ def _mesh(addresses: tuple[str, ...], config: mpreg.Config | None) -> Iterator[F
         for member in members
         if member.state in {"suspect", "down"}
     )
+    yield from (
+        Finding("member", "warning", f"{member.id} is busy: {_innermost(member.stack)}", "blocking work: plain def")
+        for member in members
+        if member.state == "busy"
+    )
     yield from _conflicts(entries)
+
+
+def _innermost(stack: str | None) -> str:
+    """The frame that keeps the loop, on one line."""
+    frames = (stack or "").strip().split("  File ")
+    return " ".join(frames[-1].split())
 
 
 def _conflicts(entries: Iterable[mpreg.FunctionEntry]) -> Iterator[Finding]:

@@ -246,7 +246,7 @@ async def _disagreement(group: list[Node]) -> str:
     ids = {node.id for node in group}
     for node in group:
         try:
-            alive = {member.id for member in await node.members() if member.state == "alive"}
+            alive = {member.id for member in await node.members() if member.state in ("alive", "busy")}
         except MpregError as error:
             return f"{node.id} does not answer: {error}"
         if alive != ids:

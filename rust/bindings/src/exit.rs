@@ -30,6 +30,11 @@ pub(crate) fn begin() {
     let _ = ENDING.set(std::thread::current().id());
 }
 
+/// True once this process ends its interpreter.
+pub(crate) fn has_begun() -> bool {
+    ENDING.get().is_some()
+}
+
 /// For a thread that has waited without the interpreter and would take it now: never returns once the exit has begun.
 pub(crate) fn hold_back() {
     if ENDING.get().is_some_and(|ending| *ending != std::thread::current().id()) {

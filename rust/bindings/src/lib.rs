@@ -34,6 +34,7 @@ mod targets;
 mod test_network;
 mod thread_pool;
 mod wake;
+mod watch;
 mod worker;
 
 use pyo3::prelude::*;

@@ -5,7 +5,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::{exit, loops, thread_pool};
+use crate::{exit, loops, thread_pool, watch};
 
 /// Registers both handlers; starts nothing.
 pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -23,6 +23,7 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
 fn at_exit(py: Python<'_>) {
     exit::begin();
     py.detach(Runtime::shut_down);
+    watch::end(py);
     thread_pool::end_all(py);
     loops::end_stuck(py);
     loops::close_all(py);
@@ -33,4 +34,5 @@ fn at_exit(py: Python<'_>) {
 fn after_fork() {
     Runtime::forget_after_fork();
     loops::forget_all();
+    watch::forget_all();
 }

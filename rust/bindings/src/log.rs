@@ -1,11 +1,13 @@
 //! Log lines of the mesh (tracing events) into Python's `logging`, without the threads of the mesh ever touching Python.
 //!
 //! A line is put in a queue and some loop is woken, whose next drain hands the batch over. Without a sink, or without
-//! any loop, warnings and errors go to stderr at once, so nothing that matters is silent.
+//! any loop, warnings and errors go to stderr at once, and after a second if no loop comes for them: nothing that
+//! matters is silent, also while Python is stuck.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use mpreg_types::escape_control;
 use parking_lot::Mutex;
@@ -20,6 +22,8 @@ use crate::loops;
 
 /// Lines that wait for Python; more are counted and told of as one.
 const LINES_MAX: usize = 4096;
+/// How long Python may take to come for a line.
+const OVERDUE: Duration = Duration::from_secs(1);
 
 static LINES: Mutex<Vec<Line>> = Mutex::new(Vec::new());
 static WAITING: AtomicUsize = AtomicUsize::new(0);
@@ -31,6 +35,9 @@ static LEVEL: AtomicU32 = AtomicU32::new(WARNING);
 const WARNING: u32 = 30;
 
 struct Line {
+    since: Instant,
+    /// It went to stderr already.
+    told: bool,
     level: u32,
     logger: String,
     message: String,
@@ -71,7 +78,19 @@ pub(crate) fn deliver(py: Python<'_>) {
     }
     if lost > 0 {
         let message = format!("{lost} log lines were lost: the loop did not take them in time");
-        to_stderr(&Line { level: WARNING, logger: "mpreg".to_owned(), message, fields: Vec::new() });
+        to_stderr(&Line { message, ..Line::new(WARNING, "mpreg".to_owned()) });
+    }
+}
+
+/// Nothing has come for these lines since a while: what matters goes to stderr now, and to Python when it comes.
+pub(crate) fn tell_overdue() {
+    if WAITING.load(Ordering::Acquire) == 0 {
+        return;
+    }
+    let mut lines = LINES.lock();
+    for line in lines.iter_mut().filter(|line| !line.told && line.since.elapsed() >= OVERDUE) {
+        line.told = true;
+        to_stderr(line);
     }
 }
 
@@ -106,7 +125,7 @@ impl<S: Subscriber> Layer<S> for ToPython {
         if level < LEVEL.load(Ordering::Acquire) || !target.starts_with("mpreg") {
             return;
         }
-        let mut line = Line { level, logger: logger_of(target), message: String::new(), fields: Vec::new() };
+        let mut line = Line::new(level, logger_of(target));
         event.record(&mut line);
         let has_sink = SINK.lock().is_some();
         if !has_sink || !loops::any_alive() {
@@ -121,6 +140,12 @@ impl<S: Subscriber> Layer<S> for ToPython {
         WAITING.store(lines.len(), Ordering::Release);
         drop(lines);
         loops::wake_any();
+    }
+}
+
+impl Line {
+    fn new(level: u32, logger: String) -> Self {
+        Self { since: Instant::now(), told: false, level, logger, message: String::new(), fields: Vec::new() }
     }
 }
 

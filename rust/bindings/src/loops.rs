@@ -11,6 +11,7 @@ use pyo3::sync::PyOnceLock;
 use crate::bridge::Bridge;
 use crate::exit;
 use crate::hooks::config_error;
+use crate::watch;
 
 thread_local! {
     /// The last loop of this thread, by address, and its bridge. The bridge holds the loop, so no other gets its address.
@@ -57,6 +58,7 @@ fn find_or_open(py: Python<'_>, running: &Bound<'_, PyAny>, address: usize) -> P
         bridge
     } else {
         let bridge = Bridge::open(running)?;
+        watch::ensure_runs();
         ALL.lock().push(bridge.clone());
         bridge
     };
@@ -97,7 +99,7 @@ pub(crate) fn end_stuck(py: Python<'_>) {
     for bridge in &others {
         bridge.mailbox.wake();
     }
-    let drained = |bridge: &Arc<Bridge>| !bridge.mailbox.is_woken();
+    let drained = |bridge: &Arc<Bridge>| !bridge.mailbox.progress().0;
     exit::await_or_give_up(py, || others.iter().all(drained));
     let stuck: Vec<_> = others.iter().filter(|bridge| !drained(bridge)).map(|bridge| bridge.thread).collect();
     exit::interrupt(py, &stuck);

@@ -15,6 +15,7 @@ use crate::registration::{self, Function, Mode};
 use crate::report::decoded;
 use crate::settings;
 use crate::thread_pool::ThreadPool;
+use crate::watch::Watched;
 
 /// Hands calls to the loop that started the node; until then they wait here.
 #[derive(Debug, Default)]
@@ -65,6 +66,7 @@ pub(crate) struct NodeCore {
     node: Node,
     on_loop: Arc<LoopDispatcher>,
     threads: Arc<ThreadPool>,
+    watched: Arc<Watched>,
 }
 
 impl NodeCore {
@@ -88,7 +90,8 @@ impl NodeCore {
         let config: NodeConfig = settings::read(settings)?;
         let threads = Arc::new(ThreadPool::new(config.settings.threads as usize));
         let node = within(config).map_err(|error| node_error(py, &error))?;
-        Ok(Self { generation: mpreg_node::generation(), node, on_loop: Arc::default(), threads })
+        let watched = Watched::new(node.clone());
+        Ok(Self { generation: mpreg_node::generation(), node, on_loop: Arc::default(), threads, watched })
     }
 
     fn register(&self, registration: &Bound<'_, PyAny>) -> PyResult<()> {
@@ -116,6 +119,7 @@ impl NodeCore {
         let bridge: Arc<Bridge> = loops::current_bridge(py)?;
         bridge.serve();
         self.on_loop.home.lock().mailbox = Some(bridge.mailbox.clone());
+        self.watched.serve_on(&bridge);
         bridge.request(py, decoded(), |report| self.node.start(report.into_callback()))
     }
 

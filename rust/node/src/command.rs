@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mpreg_transport::{Connection, LostCause};
-use mpreg_types::LeaveReason;
+use mpreg_types::{ForeignText, LeaveReason};
 use mpreg_wire::FrameKind;
 
 use crate::caller::End;
@@ -52,6 +52,8 @@ pub(crate) enum Command {
         /// The question.
         body: Bytes,
     },
+    /// Python code stands still, with its stack as far as it could be seen; `None`: it gets on.
+    Busy(Option<ForeignText>),
     /// Leave.
     Stop(LeaveReason, End),
     /// Vanish, as by `kill -9`.
@@ -72,6 +74,7 @@ impl fmt::Debug for Command {
             Self::Closed(..) => "Closed",
             Self::Frame(..) => "Frame",
             Self::ClientLook { .. } => "ClientLook",
+            Self::Busy(_) => "Busy",
             Self::Stop(..) => "Stop",
             Self::Kill => "Kill",
             Self::Ended(_) => "Ended",

@@ -121,6 +121,8 @@ struct Queue {
     items: Vec<Item>,
     /// A wake-up is on its way; kept under the lock, so none is lost.
     woken: bool,
+    /// How often the owner has come.
+    taken: u64,
     closed: bool,
 }
 
@@ -156,15 +158,17 @@ impl Mailbox {
         self.push_all(std::iter::empty());
     }
 
-    /// True if the owner was woken and has not come yet.
-    pub fn is_woken(&self) -> bool {
-        self.queue.lock().woken
+    /// True if the owner was woken and has not come yet; and how often it came so far.
+    pub fn progress(&self) -> (bool, u64) {
+        let queue = self.queue.lock();
+        (queue.woken, queue.taken)
     }
 
     /// Swaps what has arrived into `items`, which must be empty; the next push wakes again.
     pub fn take(&self, items: &mut Vec<Item>) {
         let mut queue = self.queue.lock();
         queue.woken = false;
+        queue.taken += 1;
         std::mem::swap(&mut queue.items, items);
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use mpreg_rpc::Runs;
 use mpreg_transport::{Address, Network};
-use mpreg_types::{FunctionName, FunctionVersion, Instance, LeaveReason};
+use mpreg_types::{ForeignText, FunctionName, FunctionVersion, Instance, LeaveReason, Load};
 
 use crate::caller::{Caller, End};
 use crate::client::nil;
@@ -149,6 +149,17 @@ impl Node {
         runtime.on_control(move || {
             tokio::task::spawn_local(driver::run(start, inbox, end));
         });
+    }
+
+    /// True while functions of it run or wait.
+    pub fn has_work(&self) -> bool {
+        let Load { in_flight, queued } = self.shared.workload.load();
+        in_flight > 0 || queued > 0
+    }
+
+    /// Its Python code stands still, and the others shall see it so; `None`: it gets on.
+    pub fn set_busy(&self, stack: Option<ForeignText>) {
+        self.shared.command(Command::Busy(stack));
     }
 
     /// Drains, says GOODBYE, closes. Twice changes nothing.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use mpreg_engine::{ChangeKind, Description, FunctionRow, Identity, MemberRow};
 use mpreg_routing::{Explanation, Obstacle, Route};
-use mpreg_types::{ClusterId, ForeignText, ResourceSet, Scope, Tag};
+use mpreg_types::{ClusterId, ForeignText, MemberState, ResourceSet, Scope, Tag};
 use serde::Serialize;
 
 /// One version of a function on one node.
@@ -39,6 +39,14 @@ impl From<&FunctionRow> for EntryView {
     }
 }
 
+/// A member that is alive and stands still is shown as busy: membership knows nothing of that, and need not.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(untagged)]
+enum StateView {
+    Known(MemberState),
+    Busy(&'static str),
+}
+
 /// One member.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct MemberView {
@@ -46,7 +54,8 @@ pub(crate) struct MemberView {
     name: String,
     instance: String,
     cluster: String,
-    state: mpreg_types::MemberState,
+    state: StateView,
+    stack: Option<ForeignText>,
     reason: Option<String>,
     address: Option<String>,
     declared: bool,
@@ -59,7 +68,11 @@ impl MemberView {
             name: row.name.as_ref().map(ToString::to_string).unwrap_or_default(),
             instance: row.instance.clone(),
             cluster: cluster.to_string(),
-            state: row.state,
+            state: match (row.state, &row.busy) {
+                (MemberState::Alive, Some(_)) => StateView::Busy("busy"),
+                (state, _) => StateView::Known(state),
+            },
+            stack: row.busy.clone(),
             reason: row.reason.map(|reason| reason.to_string()),
             address: row.address.clone(),
             declared: row.identity == Identity::Declared,

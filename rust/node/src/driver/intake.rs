@@ -5,7 +5,7 @@ use mpreg_catalog::Message as CatalogMessage;
 use mpreg_engine::{Addresses, Input, PeerNode};
 use mpreg_membership::{Loss, Message as MembershipMessage};
 use mpreg_transport::{CloseReason, Connection, LostCause};
-use mpreg_types::{Signed, Verified};
+use mpreg_types::{ForeignText, Signed, Verified};
 use mpreg_wire::verify::{Ed25519, SignatureScheme};
 use mpreg_wire::{FrameKind, Role};
 
@@ -41,6 +41,7 @@ impl Driver {
             Command::Opened(connection) => self.opened(&connection),
             Command::Closed(connection, cause) => self.closed(&connection, &cause),
             Command::Frame(connection, kind, payload) => self.frame(&connection, kind, &payload),
+            Command::Busy(stack) => self.busy(stack),
             Command::Stop(reason, end) => {
                 self.stop_ends.push(end);
                 self.begin_stop(reason);
@@ -49,6 +50,19 @@ impl Driver {
             Command::Kill => self.kill(),
             Command::Fingerprint(tell) => drop(tell.send(self.fingerprint())),
         }
+    }
+
+    /// One line when it begins, one when it is over.
+    fn busy(&mut self, stack: Option<ForeignText>) {
+        if let Some(stack) = &stack {
+            tracing::warn!(
+                node = %self.shared.label, stack = %stack.as_str(),
+                "busy: its event loop has not come for its work for a second; what blocks belongs into a thread (plain def)"
+            );
+        } else {
+            tracing::warn!(node = %self.shared.label, "no longer busy");
+        }
+        self.hear(Input::Busy { stack });
     }
 
     fn opened(&mut self, connection: &Arc<Connection>) {

@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use mpreg_types::{Instance, NodeKey, NodeName, ResourceSet};
+use mpreg_types::{ForeignText, Instance, NodeKey, NodeName, ResourceSet};
 use serde::{Deserialize, Serialize};
 
 /// What a node says of itself; the first entry of its log. Encoded by field name, so that later versions may add fields.
@@ -23,6 +23,9 @@ pub struct NodeFacts {
     /// True: it is leaving; nobody should select it.
     #[serde(default)]
     pub draining: bool,
+    /// Its Python code stands still: where, as far as that could be seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub busy: Option<ForeignText>,
     /// Calls it runs at once; 0 = not told.
     #[serde(default)]
     pub capacity: u32,
@@ -42,6 +45,7 @@ impl NodeFacts {
             certificates: Vec::new(),
             delegation: None,
             draining: false,
+            busy: None,
             capacity: 0,
             resources: ResourceSet::EMPTY,
         }

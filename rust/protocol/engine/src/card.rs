@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use mpreg_routing::Identity;
-use mpreg_types::{ClusterId, Incarnation, Instance, NodeId, NodeName};
+use mpreg_types::{ClusterId, ForeignText, Incarnation, Instance, NodeId, NodeName};
 
 /// What a node is called. Kept as long as membership remembers the node, longer than its entries in the catalog.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,6 +10,8 @@ pub(crate) struct Card {
     pub(crate) name: NodeName,
     pub(crate) instance: Option<Instance>,
     pub(crate) identity: Identity,
+    /// Where its Python code stands still, if it does.
+    pub(crate) busy: Option<ForeignText>,
 }
 
 impl Card {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mpreg_catalog::{Catalog, EntryKey, FunctionEntry};
 use mpreg_membership::{LocalMember, MemberIdentity, Membership};
 use mpreg_routing::{Index, LocalFunction, Own, PeerState, Snapshot};
-use mpreg_types::{NodeId, Signer, Time};
+use mpreg_types::{ForeignText, NodeId, Signer, Time};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -38,6 +38,10 @@ pub struct Engine {
     pub(crate) history: History,
     pub(crate) counters: Counters,
     /// Who is connected or alive has changed: whom the catalog pushes to has to be looked at again.
+    /// It leaves.
+    pub(crate) draining: bool,
+    /// Where its Python code stands still, if it does.
+    pub(crate) busy: Option<ForeignText>,
     pub(crate) view_is_stale: bool,
     pub(crate) has_view: bool,
     published: Arc<Snapshot>,
@@ -71,6 +75,7 @@ impl Engine {
             name: local.name.clone(),
             instance: local.instance.clone(),
             identity: Card::identity(local.certificates.is_empty()),
+            busy: None,
         };
         let mut index = Index::new(Own {
             node: local.node,
@@ -97,6 +102,8 @@ impl Engine {
             shown: BTreeMap::new(),
             conflicts: Conflicts::default(),
             counters: Counters::default(),
+            draining: false,
+            busy: None,
             view_is_stale: false,
             has_view: false,
             published,
@@ -162,6 +169,7 @@ impl Engine {
             Input::Register { entry, local } => return self.register(entry, local, now, out),
             Input::Remove { name, version } => return self.remove(name, version, now, out),
             Input::Drain => return self.drain(now, out),
+            Input::Busy { stack } => return self.set_busy(stack, now, out),
             Input::Leave { reason } => self.leave(reason, now, out),
             Input::Seeds { seeds } => self.run_membership(Members::Seeds { seeds }, now, out),
             Input::Connected { peer, connection, dialled } => {

@@ -119,6 +119,7 @@ impl Engine {
             name: facts.name.clone(),
             instance: facts.instance.clone(),
             identity: Card::identity(facts.certificates.is_empty()),
+            busy: facts.busy.clone(),
         };
         let profile = NodeProfile {
             label: card.label(owner, &self.local.cluster),

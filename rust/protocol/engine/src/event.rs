@@ -7,8 +7,8 @@ use mpreg_catalog::{FunctionEntry, Refusal};
 use mpreg_membership::{Addresses, DialOutcome, DropReason, Loss};
 use mpreg_routing::{LocalFunction, Snapshot};
 use mpreg_types::{
-    ConnectionId, FunctionName, FunctionVersion, Incarnation, Instance, LeaveReason, NodeId, NodeName,
-    Signed, Time, Verified,
+    ConnectionId, ForeignText, FunctionName, FunctionVersion, Incarnation, Instance, LeaveReason, NodeId,
+    NodeName, Signed, Time, Verified,
 };
 
 use crate::{Change, Conflict};
@@ -98,6 +98,11 @@ pub enum Input {
     },
     /// First word of the goodbye: others no longer choose this node. [`Input::Leave`] follows when its calls have ended.
     Drain,
+    /// The node's Python code stands still (where, as far as that could be seen), or gets on again.
+    Busy {
+        /// The Python stack; `None`: it gets on.
+        stack: Option<ForeignText>,
+    },
     /// Last word of the goodbye: the signed leave goes to everybody, then the engine is silent. The driver flushes and
     /// closes the connections.
     Leave {

@@ -158,6 +158,11 @@ impl Engine {
             incarnation,
             identity: card.map_or(Identity::Declared, |card| card.identity),
             draining: peer.is_some_and(|peer| peer.is_draining()),
+            busy: if node == self.local.node {
+                self.busy.clone()
+            } else {
+                card.and_then(|card| card.busy.clone())
+            },
         }
     }
 }

@@ -5,7 +5,7 @@ use mpreg_catalog::{
 };
 use mpreg_membership::{Input as Members, Leave};
 use mpreg_routing::LocalFunction;
-use mpreg_types::{FunctionName, FunctionVersion, LeaveReason, Scope, Signed, Time};
+use mpreg_types::{ForeignText, FunctionName, FunctionVersion, LeaveReason, Scope, Signed, Time};
 
 use crate::join::Phase;
 use crate::{Engine, EngineError, Output};
@@ -63,8 +63,23 @@ impl Engine {
     }
 
     pub(crate) fn drain(&mut self, now: Time, out: &mut Vec<Output>) -> Result<(), EngineError> {
-        self.put_own_facts(true, now, out)?;
+        self.draining = true;
+        self.put_own_facts(now, out)?;
         Ok(self.try_run_catalog(Entries::Timer(CatalogTimer::Cut), now, out)?)
+    }
+
+    /// The node's Python code stands still, or gets on again.
+    pub(crate) fn set_busy(
+        &mut self,
+        stack: Option<ForeignText>,
+        now: Time,
+        out: &mut Vec<Output>,
+    ) -> Result<(), EngineError> {
+        if self.busy == stack {
+            return Ok(());
+        }
+        self.busy = stack;
+        Ok(self.put_own_facts(now, out)?)
     }
 
     pub(crate) fn leave(&mut self, reason: LeaveReason, now: Time, out: &mut Vec<Output>) {
@@ -81,22 +96,18 @@ impl Engine {
 
     /// The facts are the first entry of the log.
     fn put_first_facts(&mut self, now: Time, out: &mut Vec<Output>) -> Result<(), CatalogError> {
-        if self.catalog.own_version() == 0 { self.put_own_facts(false, now, out) } else { Ok(()) }
+        if self.catalog.own_version() == 0 { self.put_own_facts(now, out) } else { Ok(()) }
     }
 
-    fn put_own_facts(
-        &mut self,
-        draining: bool,
-        now: Time,
-        out: &mut Vec<Output>,
-    ) -> Result<(), CatalogError> {
+    fn put_own_facts(&mut self, now: Time, out: &mut Vec<Output>) -> Result<(), CatalogError> {
         let local = &self.local;
         let facts = NodeFacts {
             instance: local.instance.clone(),
             addresses: local.addresses.to_vec(),
             certificates: local.certificates.clone(),
             delegation: local.delegation.clone(),
-            draining,
+            draining: self.draining,
+            busy: self.busy.clone(),
             capacity: local.capacity,
             resources: local.resources.clone(),
             ..NodeFacts::new(local.name.clone(), self.signer.key())

@@ -136,7 +136,7 @@ impl Engine {
         if !known {
             let PeerNode { node, incarnation, name, instance, declared, .. } = peer.clone();
             let identity = Card::identity(declared);
-            self.cards.insert(node, Card { incarnation, name, instance, identity });
+            self.cards.insert(node, Card { incarnation, name, instance, identity, busy: None });
         }
     }
 }

@@ -87,6 +87,8 @@ pub struct MemberRow {
     pub identity: Identity,
     /// True: it leaves and takes no new work.
     pub draining: bool,
+    /// Its Python code stands still: where, as far as that could be seen.
+    pub busy: Option<ForeignText>,
 }
 
 /// All about one name.

@@ -23,6 +23,29 @@ fn a_draining_node_is_no_longer_chosen_and_still_a_member() {
 }
 
 #[test]
+fn a_busy_node_is_seen_so_and_still_chosen_and_a_drain_does_not_end_it() {
+    let mut world = World::converged(3);
+    world.register(1, entry("f")).unwrap();
+    world.run(millis(20));
+    let id = world.places[1].id;
+    let busy = |world: &World, at: usize| {
+        let row = world.engine(at).members().into_iter().find(|row| row.node_id == id).unwrap();
+        assert_eq!(row.state, MemberState::Alive);
+        row.busy.map(String::from)
+    };
+    world.give(1, Input::Busy { stack: Some("in sleep".to_owned().into()) }).unwrap();
+    assert_eq!(busy(&world, 1).as_deref(), Some("in sleep"));
+    world.run_until("seen", millis(20), |world| (0..3).all(|at| busy(world, at).is_some()));
+    assert!(world.can_call(0, "f"));
+    world.give(1, Input::Drain).unwrap();
+    world.run(millis(20));
+    assert_eq!(busy(&world, 0).as_deref(), Some("in sleep"));
+    world.give(1, Input::Busy { stack: None }).unwrap();
+    world.run_until("over", millis(20), |world| (0..3).all(|at| busy(world, at).is_none()));
+    assert!(!world.can_call(0, "f"), "it still drains");
+}
+
+#[test]
 fn a_leave_is_seen_everywhere_with_its_reason_and_nobody_dials_who_left() {
     let mut world = World::converged(4);
     world.register(1, entry("f")).unwrap();
