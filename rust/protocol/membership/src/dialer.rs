@@ -30,7 +30,8 @@ struct Attempt {
     in_flight: bool,
     /// For messages only: one failure and it is forgotten.
     on_demand: bool,
-    /// The connection before this dial ended abruptly: a refusal proves process death.
+    /// The connection before this dial ended abruptly: a refusal proves process death. A dial that fails in another way
+    /// leaves it to the next one: the listener of a dying process may still take a connection, and reset it.
     after_abrupt_loss: bool,
     /// Who answered at a seed.
     answered_by: Option<NodeId>,
@@ -171,7 +172,8 @@ impl Dialer {
         attempt.failures = attempt.failures.saturating_add(1);
         // From start to start, so that a dial into a black hole does not lengthen the longest back-off.
         attempt.at = now.max(flight.started + backoff(attempt.failures, config, rng));
-        let abrupt = std::mem::take(&mut attempt.after_abrupt_loss);
+        let abrupt = attempt.after_abrupt_loss;
+        attempt.after_abrupt_loss &= outcome == DialOutcome::Failed;
         match (flight.target, outcome) {
             (Target::Seed(_), DialOutcome::Connected { node }) => {
                 attempt.answered_by = Some(node);
@@ -323,6 +325,21 @@ mod tests {
         let dial = fixture.dials()[0];
         assert_eq!(fixture.end(dial, DialOutcome::Refused), Verdict::ProcessGone { node: node(1) });
         assert_eq!(fixture.end(dial, DialOutcome::Refused), Verdict::Nothing);
+    }
+
+    #[test]
+    fn a_redial_that_a_dying_listener_still_took_leaves_the_verdict_to_the_next() {
+        let mut fixture = Fixture::new();
+        fixture.dialer.want(node(1), &addresses("a"), Time::ZERO);
+        fixture.dialer.lost_abruptly(node(1));
+        for failures in 1..3 {
+            let dial = fixture.dials()[0];
+            let unreachable = Verdict::Unreachable { node: node(1), failures, on_demand: false };
+            assert_eq!(fixture.end(dial, DialOutcome::Failed), unreachable);
+            fixture.wait();
+        }
+        let dial = fixture.dials()[0];
+        assert_eq!(fixture.end(dial, DialOutcome::Refused), Verdict::ProcessGone { node: node(1) });
     }
 
     #[test]
