@@ -57,6 +57,8 @@ def test_an_error_shows_its_traceback_only_when_asked() -> None:
     [
         ("shop_missing", None, "no module 'shop_missing'"),
         ("shop_missing.part:node", None, "no module 'shop_missing.part'"),
+        ("shop_file.py:app", None, "without .py: shop_file:app"),
+        ("./app/shop_file.py", None, "without .py: app.shop_file:node"),
         ("shop_empty", "x = 1", "it makes no mpreg.Node"),
         ("shop_two", "import mpreg; one = mpreg.Node('a'); two = mpreg.Node('b')", "it has one, two"),
         ("shop_near:nod", "import mpreg; node = mpreg.Node('a')", "did you mean node?"),
@@ -92,6 +94,7 @@ def test_doctor_looks_at_settings_and_files(tmp_path: Path, monkeypatch: pytest.
     assert findings["settings"][1] == "listen (environment MPREG_LISTEN), secret_file (environment MPREG_SECRET_FILE)"
     assert findings["secret_file"] == ("ok", str(secret))
     assert "7000" in findings["firewall"][1]
+    assert findings["listen"][0] == "failed"
     assert findings["mesh"][0] == "warning"
     secret.chmod(0o644)
     assert found()["secret_file"][0] == "failed"

@@ -46,6 +46,9 @@ def test_making_a_node_reads_nothing_and_starts_nothing(monkeypatch: pytest.Monk
         ({"seeds": "a:1"}, "not one string"),
         ({"trust": ["E U"]}, "is not a cluster name"),
         ({"max_hops": 17}, "takes 0 to 16"),
+        ({"seed": ["a:1"]}, "did you mean seeds"),
+        ({"threads": 3}, r"config=mpreg.Config\(threads=...\)"),
+        ({"port": 7000}, r'listen="127.0.0.1:7000"'),
     ],
 )
 def test_a_bad_argument_is_named_by_the_constructor(given: dict, told: str) -> None:
@@ -143,6 +146,8 @@ def running(monkeypatch: pytest.MonkeyPatch) -> Iterator[mpreg.SyncCaller]:
     @node.function("shop.price", tags={"v": "blue"})
     def price(sku: str, *, qty: int = 1) -> float:
         """What it costs."""
+        if sku == "ZZ":
+            raise KeyError(sku)
         return 2.0 * qty
 
     with node.running() as mesh:
@@ -190,14 +195,25 @@ def test_the_command_calls_and_looks(running: mpreg.SyncCaller) -> None:
     assert "What it costs." in told("describe", "shop.price")
     assert told("explain", "shop.price").startswith("->\t")
     assert [row["state"] for row in json.loads(told("members", "--json"))] == ["alive"]
-    assert "1 functions offered" in told("doctor")
+    assert "functions offered: 1" in told("doctor")
 
 
-def test_the_command_names_the_nearest_function(running: mpreg.SyncCaller) -> None:
-    result = CliRunner().invoke(command, ["call", "shop.pirce", '"A1"'])
-    assert result.exit_code == 1
-    assert result.stdout == ""
-    assert "shop.price" in result.stderr
+@pytest.mark.parametrize("verb", ["call", "describe", "explain"])
+def test_the_command_names_the_nearest_function(running: mpreg.SyncCaller, verb: str) -> None:
+    assert "shop.price" in refused(verb, "shop.pirce")
+
+
+def test_the_command_says_what_a_function_raised_and_what_is_no_option(running: mpreg.SyncCaller) -> None:
+    assert refused("call", "shop.price", '"ZZ"').startswith(
+        "error: the function raised KeyError: 'ZZ'\nhint: it ran on "
+    )
+    assert "by name is qty=JSON" in refused("call", "shop.price", '"A1"', "--qty", "3")
+
+
+def refused(*arguments: str) -> str:
+    result = CliRunner().invoke(command, arguments)
+    assert (result.exit_code, result.stdout) == (1, "")
+    return result.stderr
 
 
 def test_the_blocking_surface_of_a_running_node(running: mpreg.SyncCaller) -> None:

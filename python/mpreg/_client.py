@@ -71,6 +71,18 @@ class Connecting:
         if self._client is not None:
             await self._client.close()
 
+    if not TYPE_CHECKING:
+        # A type checker finds these; others are told what to write.
+
+        def __enter__(self) -> None:
+            raise TypeError("connect() needs `async with`; where no loop runs, write `with mpreg.SyncClient(...)`")
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def __getattr__(self, name: str) -> None:
+            how = "; open the client first: `async with mpreg.connect(...) as client:` or `client = await mpreg.connect(...)`"
+            raise AttributeError(f"{type(self).__name__!r} has no {name!r}{how if hasattr(Client, name) else ''}")
+
     async def _open(self) -> Client:
         settings, limit = open_settings(*self._arguments, self._surroundings or Surroundings.of_process())
         core = native.ClientCore(settings)

@@ -246,7 +246,7 @@ def _from_environment(environ: Mapping[str, str], known: Mapping[str, _Field]) -
             continue
         name = variable[len(PREFIX) :].lower()
         if name not in known:
-            near = hint(variable, [PREFIX + each.upper() for each in known])
+            near = hint(variable, [PREFIX + each.upper() for each in known if each != "insecure"])
             raise ConfigError(f"{variable} in the environment is not a setting of mpreg{near}")
         _refuse_insecure(name, f"the environment ({variable})")
         # An empty variable is the shell's way to say "not set".
@@ -403,6 +403,21 @@ NODE_FIELDS: Final[Mapping[str, _Field]] = types.MappingProxyType({
     "max_hops": _Field(_hops, _as_text(_hops), 1),
 })  # fmt: skip
 """What a `Node` takes besides its config, and environment and file may say too."""
+
+_ADDRESS_WORDS: Final = frozenset({"address", "bind", "host", "port"})
+
+
+def refuse_unknown_arguments(given: Iterable[str]) -> None:
+    """What `Node` does not take, with what to write instead."""
+    known = [*NODE_FIELDS, "lifespan", "config"]
+    for name in given:
+        if name in known:
+            continue
+        if name in _settings():
+            raise ConfigError(f"{name} is a setting: Node(..., config=mpreg.Config({name}=...))")
+        near = ': write listen="127.0.0.1:7000"' if name in _ADDRESS_WORDS else hint(name, known)
+        raise ConfigError(f"{name!r} is not an argument of Node{near}")
+
 
 CLIENT_FIELDS: Final = types.MappingProxyType({name: NODE_FIELDS[name] for name in ("name", "seeds")})
 

@@ -361,7 +361,8 @@ def _rebuild(base: type[BaseException], message: str, args: tuple[Any, ...], sta
 def _add_notes(error: RemoteError) -> None:
     """Where it came from, shown by Python below the local traceback; the message stays what the function said."""
     if error.node:
-        error.add_note(f"raised as {error.type_name} on {error.node}")
+        did = f"raised as {error.type_name} on" if error.code == "remote" else "refused by"
+        error.add_note(f"{did} {error.node}")
     if error.traceback:
         error.add_note("".join(f"  | {line}\n" for line in error.traceback.splitlines()).rstrip())
 

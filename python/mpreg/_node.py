@@ -14,7 +14,15 @@ import threading
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from mpreg._caller import Caller
-from mpreg._config import NODE_FIELDS, Surroundings, hint, node_settings, program_name, resolve
+from mpreg._config import (
+    NODE_FIELDS,
+    Surroundings,
+    hint,
+    node_settings,
+    program_name,
+    refuse_unknown_arguments,
+    resolve,
+)
 from mpreg._context import Context
 from mpreg._errors import ConfigError
 from mpreg._functions import Definition, Functions, Offering, mark_of, refuse_twice
@@ -199,6 +207,18 @@ class Node(Caller, Offering):
             if run.body is not None:
                 run.body.uncancel()
             raise run.failure
+
+    if not TYPE_CHECKING:
+        # A type checker finds these; others are told what to write.
+
+        def __new__(cls, *_: object, **given: object) -> Self:
+            refuse_unknown_arguments(given)
+            return super().__new__(cls)
+
+        def __enter__(self) -> None:
+            raise TypeError("a node needs `async with`; where no loop runs, write `with node.running() as mesh:`")
+
+        def __exit__(self, *_: object) -> None: ...
 
     def serve(self) -> None:
         """Runs the node until SIGTERM or Ctrl-C, then drains and leaves. For `if __name__ == "__main__":`."""

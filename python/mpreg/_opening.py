@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mpreg._config import TIMEOUT_MAX, client_settings, resolve, seconds, strings
+from mpreg._config import TIMEOUT_MAX, client_settings, resolve, seconds
 from mpreg._errors import ConfigError
 from mpreg._logging import connect_logging
 
@@ -18,7 +18,11 @@ def open_settings(
     addresses: Sequence[str], timeout: float | None, config: Config | None, surroundings: Surroundings
 ) -> tuple[dict[str, Any], float]:
     """The extension's settings, and the deadline of calls that name none."""
-    strings(addresses, "addresses")
+    for each in addresses:
+        if not isinstance(each, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without a type checker
+            raise ConfigError(
+                f'each address is a string like "127.0.0.1:7000", not {each!r}; several: one after the other'
+            )
     resolved = resolve({}, config, surroundings, role="client")
     # The order given is the order tried.
     entries = list(dict.fromkeys(addresses)) or list(resolved.own["seeds"])

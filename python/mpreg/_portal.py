@@ -106,5 +106,6 @@ def refuse_on_handler_loop(verb: str) -> None:
         return
     if loop in handler_loops:
         raise ConfigError(
-            f"{verb} would block the event loop that runs this node's functions: use `await` with ctx.node"
+            f"{verb} would block the event loop that runs a node's functions: use `await` with that node (inside its "
+            "functions: ctx.node)"
         )

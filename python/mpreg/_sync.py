@@ -327,3 +327,11 @@ class SyncClient(SyncCaller):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    if not TYPE_CHECKING:
+
+        async def __aenter__(self) -> None:
+            self.close()
+            raise TypeError("SyncClient needs `with`; in a coroutine write `async with mpreg.connect(...) as client:`")
+
+        async def __aexit__(self, *_: object) -> None: ...

@@ -116,6 +116,7 @@ async def test_the_ledger_of_a_call_that_took_too_long(way: Way, options: dict) 
     async def hang() -> None:
         await asyncio.Event().wait()
 
+    await way.caller.wait_for("hang")
     with pytest.raises(mpreg.DeadlineExceededError) as told:
         await way.caller.remote("hang", **options)()
     ledger = told.value.ledger

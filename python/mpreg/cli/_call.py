@@ -55,6 +55,9 @@ def _read(arguments: Sequence[str]) -> tuple[list[Any], dict[str, Any]]:
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     for text in arguments:
+        if text.startswith("--"):
+            name = text[2:].partition("=")[0]
+            raise mpreg.ConfigError(f"{text} is not an option of `mpreg call`; an argument by name is {name}=JSON")
         keyword = _KEYWORD.fullmatch(text)
         if keyword:
             kwargs[keyword[1]] = _value(keyword[2])

@@ -96,14 +96,20 @@ def _file(name: str, path: Path, *, private: bool) -> Finding:
 
 def _exposure(resolved: Resolved) -> Iterator[Finding]:
     listen: str = resolved.own["listen"]
+    local = listen.startswith(("127.", "localhost:", "[::1]:", "unix:", "memory:"))
     if resolved.config.insecure:
         yield Finding("keys", "warning", "insecure: anyone who reaches the port may join", "certificates: tls_cert")
     elif resolved.config.tls_cert is None:
         yield Finding("keys", "ok", "none: processes of this user on this machine only")
+        if not local:
+            remedy = "tls_ca, tls_cert and tls_key, or an address of this machine"
+            yield Finding(
+                "listen", "failed", f"{listen} is beyond this machine: without certificates no node starts", remedy
+            )
     else:
         yield Finding("keys", "ok", "mutual TLS on every connection")
     _, _, port = listen.rpartition(":")
-    if port.isdigit() and port != "0" and not listen.startswith(("127.", "localhost:", "[::1]:")):
+    if port.isdigit() and port != "0" and not local:
         yield Finding("firewall", "ok", f"TCP port {port} must be open to the other nodes and to clients")
 
 
@@ -115,7 +121,7 @@ def _mesh(addresses: tuple[str, ...], config: mpreg.Config | None) -> Iterator[F
     except mpreg.MpregError as error:
         yield Finding("mesh", "failed", str(error), "is a node running there, with the same secret or certificates?")
         return
-    yield Finding("mesh", "ok", f"entry node {entry}, {len(members)} members, {len(entries)} functions offered")
+    yield Finding("mesh", "ok", f"entry node {entry}; members: {len(members)}; functions offered: {len(entries)}")
     yield from (
         Finding("member", "warning", f"{member.id} is {member.state}", "look at that process and its network")
         for member in members

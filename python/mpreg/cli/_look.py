@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mpreg.cli._options import as_json, connection
-from mpreg.cli._output import show_json, show_lines, show_table
+from mpreg.cli._output import note, show_json, show_lines, show_table
 
 if TYPE_CHECKING:
     import mpreg
@@ -70,6 +70,8 @@ def explain(
     if version is not None:
         options["version"] = version
     found = client.explain(name, **options)
+    if not found.candidates:
+        client.describe(name)  # nobody offers it: says so, with the nearest names
     if json:
         show_json(found.as_dict())
         return
@@ -78,6 +80,8 @@ def explain(
         for c in found.candidates
     ]
     show_table(("", "NODE", "VERSION", "SCORE", "REASON"), rows)
+    if found.chosen is None:
+        note("none of them can be called now; REASON says why")
 
 
 @click.command()

@@ -45,7 +45,7 @@ class _Group(click.Group):
         except library.MpregError as error:
             if ctx.params.get("verbose"):
                 traceback.print_exc()
-            tell(str(error), *_hints(error))
+            tell(_message(error), *_hints(error))
             sys.exit(1)
 
 
@@ -58,7 +58,16 @@ def mpreg(*, verbose: bool) -> None:
     del verbose
 
 
+def _message(error: MpregError) -> str:
+    """Alone, what a function raised may be as little as 'ZZ'."""
+    if isinstance(error, library.RemoteError) and error.code == "remote":
+        return f"the function raised {error.type_name}: {error}"
+    return str(error)
+
+
 def _hints(error: MpregError) -> list[str]:
+    if isinstance(error, library.RemoteError) and error.code == "remote":
+        return [f"it ran on {error.node}; `mpreg --verbose call ...` shows its traceback"]
     if isinstance(error, library.FunctionNotFoundError):
         return ["`mpreg catalog` lists what there is"]
     if isinstance(error, library.ConnectionLostError):

@@ -46,6 +46,11 @@ def tell(message: str, *hints: str) -> None:
     sys.stderr.writelines(f"hint: {printable(hint)}\n" for hint in hints)
 
 
+def note(message: str) -> None:
+    """A word on stderr beside the data."""
+    sys.stderr.write(f"{printable(message)}\n")
+
+
 def printable(text: str) -> str:
     """Text of others must not steer the terminal: control characters but line ends and tabs are escaped."""
     return "".join(c if c in "\n\t" or c.isprintable() else c.encode("unicode_escape").decode() for c in text)

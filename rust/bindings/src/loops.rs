@@ -33,7 +33,8 @@ fn running_loop(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
 /// The bridge of the loop that runs on this thread, made at its first use.
 pub(crate) fn current_bridge(py: Python<'_>) -> PyResult<Arc<Bridge>> {
     let Some(running) = running_loop(py)? else {
-        let why = "no event loop runs on this thread; use mpreg.SyncClient, or ctx.sync inside a handler";
+        let why = "no event loop runs on this thread: call inside a coroutine, or use mpreg.SyncClient, \
+                   `with node.running() as mesh:`, or ctx.sync inside a plain function of a node";
         return Err(config_error(py, why));
     };
     let address = running.as_ptr() as usize;

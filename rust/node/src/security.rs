@@ -41,7 +41,7 @@ impl Security {
         }
         Err(NodeError::config(format!(
             "without certificates a process may {verb} loopback addresses only, and {address} is none: \
-             set tls_ca, tls_cert and tls_key, or write insecure=True in the code"
+             set tls_ca, tls_cert and tls_key, or write insecure=True in the code (the command line: --insecure)"
         )))
     }
 }

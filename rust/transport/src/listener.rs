@@ -31,7 +31,9 @@ enum Socket {
 #[non_exhaustive]
 pub enum ListenError {
     /// Somebody else listens there.
-    #[error("{address} is in use: another process listens there, or another node of this one")]
+    #[error(
+        "{address} is in use: another process listens there, or another node of this one; end it, or choose another address (port 0 = the system chooses)"
+    )]
     InUse {
         /// What was asked for.
         address: Address,

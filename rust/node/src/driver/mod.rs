@@ -295,7 +295,8 @@ impl Driver {
             self.command(command);
         }
         self.looks.fail_all(&why);
-        tracing::info!(node = %self.shared.label, %why, "stopped");
+        let because = self.fatal.as_ref().map(tracing::field::display);
+        tracing::info!(node = %self.shared.label, because, "stopped");
         let fatal = self.fatal.take();
         if let Some(end) = self.started.take() {
             end(Err(fatal.clone().unwrap_or_else(|| NodeError::connection_lost(why.clone()))));

@@ -172,7 +172,8 @@ fn goodbye(reason: EngineClose) -> Goodbye {
 pub(super) fn log(label: &str, event: &Event) {
     match event {
         Event::Member { id, change, .. } => match change {
-            MemberChange::Up => tracing::info!(node = %label, member = %id, "joined"),
+            // It has no name yet; said for people when it has.
+            MemberChange::Up => tracing::debug!(node = %label, member = %id, "up"),
             MemberChange::Suspect => tracing::info!(node = %label, member = %id, "suspect"),
             MemberChange::Refuted => tracing::info!(node = %label, member = %id, "answers again"),
             MemberChange::Down => tracing::info!(node = %label, member = %id, "down"),
@@ -180,6 +181,7 @@ pub(super) fn log(label: &str, event: &Event) {
             MemberChange::Left(reason) => tracing::info!(node = %label, member = %id, %reason, "left"),
             MemberChange::Forgotten => tracing::debug!(node = %label, member = %id, "forgotten"),
         },
+        Event::Introduced { id, .. } => tracing::info!(node = %label, member = %id, "joined"),
         Event::Conflict(conflict) => {
             tracing::warn!(node = %label, ?conflict, "owners offer different functions under one name and version");
         }

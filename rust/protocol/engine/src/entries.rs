@@ -129,7 +129,7 @@ impl Engine {
         };
         self.index.set_profile(owner, incarnation, profile);
         if owner != self.local.node {
-            self.cards.insert(owner, card.clone());
+            self.put_card(owner, card.clone(), out);
             self.check_instance(owner, &card, now, out);
         }
     }

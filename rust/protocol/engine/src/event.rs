@@ -234,6 +234,14 @@ pub enum Event {
         /// What happened.
         change: MemberChange,
     },
+    /// It is known what a node is called; for the log. Comes once for each start, at about the time of
+    /// [`MemberChange::Up`].
+    Introduced {
+        /// Which node.
+        node: NodeId,
+        /// `name/instance`.
+        id: String,
+    },
     /// What is offered has changed; for watchers.
     Change(Change),
     /// Two owners offer different things under one name; for the log.

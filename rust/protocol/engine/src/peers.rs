@@ -6,7 +6,7 @@ use mpreg_types::{ConnectionId, NodeId, Time};
 
 use crate::card::Card;
 use crate::links::{Closed, Opened};
-use crate::{CloseReason, DialId, Engine, Output, PeerNode};
+use crate::{CloseReason, DialId, Engine, Event, Output, PeerNode};
 
 impl Engine {
     pub(crate) fn connected(
@@ -39,7 +39,7 @@ impl Engine {
         if self.links.used(node).is_none() {
             return;
         }
-        self.learn_card(peer);
+        self.learn_card(peer, out);
         self.use_connection(peer, out);
         self.run_catalog(Entries::Connected { peer: node }, now, out);
         self.view_is_stale = true;
@@ -131,12 +131,21 @@ impl Engine {
     }
 
     /// What a handshake tells is good until the facts come.
-    fn learn_card(&mut self, peer: &PeerNode) {
+    fn learn_card(&mut self, peer: &PeerNode, out: &mut Vec<Output>) {
         let known = self.cards.get(&peer.node).is_some_and(|card| card.incarnation == peer.incarnation);
         if !known {
             let PeerNode { node, incarnation, name, instance, declared, .. } = peer.clone();
             let identity = Card::identity(declared);
-            self.cards.insert(node, Card { incarnation, name, instance, identity, busy: None });
+            self.put_card(node, Card { incarnation, name, instance, identity, busy: None }, out);
+        }
+    }
+
+    /// Keeps what a node is called, and tells it once for each start.
+    pub(crate) fn put_card(&mut self, node: NodeId, card: Card, out: &mut Vec<Output>) {
+        let (incarnation, id) = (card.incarnation, card.id(node));
+        let former = self.cards.insert(node, card);
+        if former.is_none_or(|former| former.incarnation != incarnation) {
+            Self::event(Event::Introduced { node, id }, out);
         }
     }
 }

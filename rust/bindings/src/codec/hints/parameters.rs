@@ -22,6 +22,10 @@ enum Convert {
     Call(Py<PyAny>),
 }
 
+/// Options of `remote(...)`, which newcomers give to the call itself.
+const CALL_OPTIONS: [&str; 9] =
+    ["timeout", "retries", "wait", "resources", "version", "cluster", "sticky", "metadata", "returns"];
+
 /// What each item of `*args` or `**kwargs` must be.
 struct Each(Option<Convert>);
 
@@ -119,11 +123,16 @@ impl Parameters {
         for (index, value) in by_position.iter_mut().enumerate() {
             let parameter = self.list.get(..self.by_position).and_then(|list| list.get(index));
             match parameter {
-                Some(parameter) => convert(parameter.convert.as_ref(), value, || parameter.name.clone())?,
+                Some(parameter) => {
+                    convert(&self.function, parameter.convert.as_ref(), value, || parameter.name.clone())?;
+                }
                 None => {
-                    convert(self.rest.as_ref().and_then(|each| each.0.as_ref()), value, || {
-                        index.to_string()
-                    })?;
+                    convert(
+                        &self.function,
+                        self.rest.as_ref().and_then(|each| each.0.as_ref()),
+                        value,
+                        || index.to_string(),
+                    )?;
                 }
             }
         }
@@ -133,7 +142,7 @@ impl Parameters {
                 Some(place) => self.list.get(place).and_then(|parameter| parameter.convert.as_ref()),
                 None => self.other_keywords.as_ref().and_then(|each| each.0.as_ref()),
             };
-            convert(converter, value, || name.to_string())?;
+            convert(&self.function, converter, value, || name.to_string())?;
         }
         Ok(())
     }
@@ -148,9 +157,14 @@ impl Parameters {
             Some(place) => Ok(Some(place)),
             None if self.other_keywords.is_some() => Ok(None),
             None => {
-                let is_positional = self.list.iter().any(|parameter| parameter.name == text);
-                let why = if is_positional { "only by position" } else { "not" };
-                Err(self.misfit(format!("takes an argument {} {why}", shown(name))))
+                let name = shown(name);
+                Err(self.misfit(if self.list.iter().any(|parameter| parameter.name == text) {
+                    format!("takes an argument {name} only by position")
+                } else if CALL_OPTIONS.contains(&text) {
+                    format!("takes no argument {name}; options of the call stand in remote(..., {text}=...)")
+                } else {
+                    format!("takes no argument {name}")
+                }))
             }
         }
     }
@@ -192,6 +206,7 @@ impl Convert {
 }
 
 fn convert(
+    function: &str,
     converter: Option<&Convert>,
     value: &mut Bound<'_, PyAny>,
     name: impl Fn() -> String,
@@ -204,6 +219,6 @@ fn convert(
             call.bind(py).call1((&*value,)).map_err(|error| Failure::python(py, Kind::Decode, error))
         }
     };
-    *value = result.map_err(|failure| failure.under(format!("argument '{}'", name())))?;
+    *value = result.map_err(|failure| failure.under(format!("{function}() argument '{}'", name())))?;
     Ok(())
 }

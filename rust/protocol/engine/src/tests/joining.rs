@@ -29,6 +29,28 @@ fn a_node_that_has_joined_can_call_what_was_there_before() {
 }
 
 #[test]
+fn everybody_is_introduced_by_name_once_for_each_start() {
+    let mut world = World::new(4);
+    for index in 0..4 {
+        world.start(index, &[0]);
+    }
+    world.run_until("all agree", millis(500), World::agrees);
+    world.kill(3);
+    world.run(millis(3_000));
+    world.start(3, &[0]);
+    world.run_until("all agree", millis(500), World::agrees);
+    world.run(millis(3_000));
+    for index in 0..3 {
+        for other in (0..4).filter(|other| *other != index) {
+            let node = world.places[other].id;
+            let named = |event: &Event| matches!(event, Event::Introduced { node: who, id } if *who == node && id.contains('/'));
+            let introduced = world.places[index].events.iter().filter(|(_, event)| named(event)).count();
+            assert_eq!(introduced, if other == 3 { 2 } else { 1 }, "{other} at {index}");
+        }
+    }
+}
+
+#[test]
 fn with_one_seed_everybody_sees_everybody_in_every_shape() {
     let shapes: [fn(usize) -> usize; 3] = [|_| 0, |index| index.saturating_sub(1), |index| index / 2];
     for shape in shapes {
