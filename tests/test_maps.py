@@ -120,9 +120,10 @@ async def test_errors_may_be_outcomes(*, ordered: bool) -> None:
     first = asyncio.ensure_future(anext(results))
     await wait_for(lambda: len(sent) >= 2)
     sent[0].future.set_exception(mpreg.OverloadedError("full", node="eu/x/1"))
-    sent[1].future.set_result(7)
+    # What the handle of such a map makes of a value.
+    sent[1].future.set_result(mpreg.Outcome(node="eu/x/2", value=7))
     failed, good = await first, await anext(results)
-    assert (failed.ok, failed.node, good.ok, good.value) == (False, "eu/x/1", True, 7)
+    assert (failed.ok, failed.node, good.ok, good.node, good.value) == (False, "eu/x/1", True, "eu/x/2", 7)
     with pytest.raises(mpreg.OverloadedError):
         _ = failed.value
 

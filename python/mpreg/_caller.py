@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar, overload
 
 from mpreg import _looks as looks
-from mpreg._map import CONCURRENCY, Map
+from mpreg._map import CONCURRENCY, Map, prepared
 from mpreg._native import native
 from mpreg._remote import NOT_GIVEN, Remote, RemoteOptions, SelectionOptions, prepare
 from mpreg._watch import Watch
@@ -185,7 +185,7 @@ class Caller(native.CallerCore):
         name or a handle; each item is its first argument, `kwargs` goes to every call and each call has its own
         deadline. `ordered=False` gives results as they come; `errors="yield"` an `Outcome` per item.
         """
-        handle: Any = fn if isinstance(fn, native.RemoteCore) else self._prepare(fn)
+        handle = prepared(fn if isinstance(fn, native.RemoteCore) else self._prepare(fn), errors)
         more = dict(kwargs or {})
         return Map(
             lambda item: handle.call(item, **more), items, concurrency=concurrency, ordered=ordered, errors=errors

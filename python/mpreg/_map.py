@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
     from concurrent.futures import Future
 
-    from mpreg._mpreg import Call
+    from mpreg._mpreg import Call, RemoteCore
 
 _T_co = TypeVar("_T_co", covariant=True)
 
@@ -121,12 +121,24 @@ async def _value(call: Call[Any]) -> Any:
     return await call
 
 
-async def _outcome(call: Call[Any]) -> Outcome[Any]:
+def prepared(handle: RemoteCore, errors: str) -> RemoteCore:
+    """The handle for the calls of a map: one that yields errors tells of each value who gave it."""
+    return handle.with_outcome(_returned) if errors == "yield" else handle
+
+
+def _returned(node: str | None, value: Any) -> Outcome[Any]:
+    return Outcome(node=node, value=value)
+
+
+def _failed(error: Exception) -> Outcome[Any]:
+    return Outcome(node=getattr(error, "node", None), error=error)
+
+
+async def _outcome(call: Call[Any]) -> Any:
     try:
-        value = await call
+        return await call
     except Exception as error:  # noqa: BLE001 - whatever the function raised is this item's outcome
-        return Outcome(node=getattr(error, "node", None), error=error)
-    return Outcome(node=None, value=value)
+        return _failed(error)
 
 
 async def _in_order(
@@ -254,12 +266,10 @@ def _threaded_as_done(
 def _settled(future: Future[Any], *, raising: bool) -> Any:
     if raising:
         return future.result()
-    outcome: Outcome[Any]
     try:
-        outcome = Outcome(node=None, value=future.result())
+        return future.result()
     except Exception as error:  # noqa: BLE001 - whatever the function raised is this item's outcome
-        outcome = Outcome(node=getattr(error, "node", None), error=error)
-    return outcome
+        return _failed(error)
 
 
 def _checked(items: Any) -> Iterable[Any]:

@@ -235,6 +235,8 @@ class RemoteCore:
         Waits up to `wait` for the first one, then `FunctionNotFoundError`, as a call does.
         """
     def candidates_blocking(self) -> list[RemoteCore]: ...
+    def with_outcome(self, make: Callable[[str | None, Any], Any], /) -> RemoteCore:
+        """The same handle; a call that returned gives `make(node, result)`, with who answered."""
     @property
     def node(self) -> str | None:
         """As users see it, for what `candidates` returned; else None."""

@@ -10,7 +10,7 @@ _T_co = TypeVar("_T_co", covariant=True)
 class Outcome(Generic[_T_co]):
     """A value or an error.
 
-    `node` is who it came from: always for `call_all`; for an item of `map` with its error, if a node said it.
+    `node` is who it came from; None for an item of `map` that failed before any node was found.
     """
 
     __slots__ = ("_value", "error", "node")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec,
 
 from mpreg import _looks as looks
 from mpreg._config import Surroundings
-from mpreg._map import CONCURRENCY, SyncMap
+from mpreg._map import CONCURRENCY, SyncMap, prepared
 from mpreg._native import native
 from mpreg._opening import open_settings
 from mpreg._portal import Portal, refuse_on_handler_loop
@@ -228,7 +228,7 @@ class SyncCaller(native.BlockingCore):
         kwargs: Mapping[str, Any] | None = None,
     ) -> SyncMap[Any]:
         """Calls `fn` for each item, at most `concurrency` at one time; see `Caller.map`."""
-        handle: Any = fn if isinstance(fn, native.RemoteCore) else self._prepare(fn)
+        handle = prepared(fn if isinstance(fn, native.RemoteCore) else self._prepare(fn), errors)
         more = dict(kwargs or {})
         return SyncMap(
             lambda item: self.portal.submit(lambda: handle.call(item, **more)),

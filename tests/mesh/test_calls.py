@@ -246,6 +246,10 @@ async def test_a_map_yields_or_raises_errors(way: Way) -> None:
     outcomes = [o async for o in way.caller.map(odd, range(6), errors="yield")]
     assert [o.ok for o in outcomes] == [False, True] * 3
     assert all(isinstance(o.error, ValueError) for o in outcomes[::2])
+    assert {o.node for o in outcomes} == {f"default/{way.server.id}"}
+    unordered = [o async for o in way.caller.map(odd, [1, 2], errors="yield", ordered=False)]
+    assert {o.node for o in unordered} == {f"default/{way.server.id}"}
+    assert {o.node for o in await way.caller.remote(odd).call_all(1)} == {f"default/{way.server.id}"}
     results = way.caller.map(odd, [1, 3, 4, 5])
     assert [await anext(results), await anext(results)] == [1, 3]
     with pytest.raises(ValueError, match="4") as told:

@@ -191,6 +191,8 @@ def test_a_blocking_client_has_the_same_verbs(served: mpreg.Node) -> None:
         assert list(client.map(double, range(100), concurrency=8)) == [2 * x for x in range(100)]
         assert sorted(client.map("double", range(100), ordered=False)) == [2 * x for x in range(100)]
         assert [o.ok for o in client.map(fail, [1], errors="yield")] == [False]
+        outcomes = client.map(double, [1, 2], errors="yield")
+        assert [(o.value, o.node) for o in outcomes] == [(2, client.entry), (4, client.entry)]
         assert [o.value for o in client.remote(double).call_all(5)] == [10]
         assert client.submit(double, 6).result() == 12
         with pytest.raises(ValueError, match="7"):

@@ -112,8 +112,8 @@ pub(crate) fn call<'py>(
         let (port, key) = begun.map_err(|error| node_error(py, &error))?;
         thread.ports.flush();
         loop {
-            if let Some(Settled { pending, result }) = thread.ports.take_settled().pop() {
-                return outcome(py, result, &pending.handle);
+            if let Some(Settled { pending, result, node }) = thread.ports.take_settled().pop() {
+                return outcome(py, result, node.as_deref(), &pending.handle);
             }
             if let Err(interrupt) = thread.wait(py) {
                 thread.ports.cancel(port, key);

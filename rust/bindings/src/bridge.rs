@@ -274,8 +274,8 @@ impl Bridge {
     }
 
     fn settle(&self, py: Python<'_>, settled: Vec<Settled>) {
-        for Settled { pending, result } in settled {
-            let outcome = outcome(py, result, &pending.handle);
+        for Settled { pending, result, node } in settled {
+            let outcome = outcome(py, result, node.as_deref(), &pending.handle);
             self.report(py, self.futures.complete(pending.future.bind(py), outcome));
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mpreg_node::{CallFailure, Completion};
+use mpreg_node::{CallFailure, Completion, Port};
 use mpreg_types::{Executed, Payload};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -22,6 +22,7 @@ pub(crate) struct PendingCall {
 pub(crate) fn outcome<'py>(
     py: Python<'py>,
     result: Result<Payload, Box<CallFailure>>,
+    node: Option<&str>,
     handle: &Handle,
 ) -> PyResult<Bound<'py, PyAny>> {
     match result {
@@ -30,6 +31,10 @@ pub(crate) fn outcome<'py>(
             let rebuilt = decoded.and_then(|decoded| match &handle.convert {
                 Some(convert) => convert.bind(py).call1((decoded,)),
                 None => Ok(decoded),
+            });
+            let rebuilt = rebuilt.and_then(|value| match &handle.outcome {
+                Some(make) => make.bind(py).call1((node, value)),
+                None => Ok(value),
             });
             // The answer is here, so the function ran, whatever is wrong with its value.
             rebuilt.inspect_err(|error| {
@@ -47,10 +52,13 @@ pub(crate) fn outcome<'py>(
 pub(crate) struct Settled {
     pub(crate) pending: PendingCall,
     pub(crate) result: Result<Payload, Box<CallFailure>>,
+    /// Who answered, if the handle wants to know.
+    pub(crate) node: Option<String>,
 }
 
 impl Settled {
-    pub(crate) fn new(pending: PendingCall, completion: Completion) -> Self {
-        Self { pending, result: completion.result }
+    pub(crate) fn new(pending: PendingCall, completion: Completion, port: &Port) -> Self {
+        let node = pending.handle.outcome.as_ref().and_then(|_| port.answerer(&completion));
+        Self { pending, result: completion.result, node }
     }
 }

@@ -102,7 +102,7 @@ impl Ports {
                 let slot = completion.key.slot();
                 if let Some(pending) = entry.pending.get_mut(slot).and_then(mem::take) {
                     entry.outstanding -= 1;
-                    settled.push(Settled::new(pending, completion));
+                    settled.push(Settled::new(pending, completion, &entry.port));
                 }
             }
         }

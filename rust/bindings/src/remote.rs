@@ -29,6 +29,8 @@ pub(crate) struct Handle {
     metadata: Option<bytes::Bytes>,
     pub(crate) convert: Option<Py<PyAny>>,
     pub(crate) raises: Py<PyTuple>,
+    /// Makes of who answered and the result what the caller gets instead of the result.
+    pub(crate) outcome: Option<Py<PyAny>>,
     node: Option<String>,
 }
 
@@ -44,6 +46,9 @@ impl Handle {
                 metadata: outer.metadata.clone(),
                 ..CallExtras::default()
             });
+        }
+        if self.outcome.is_some() {
+            extras.get_or_insert_with(CallExtras::default).tell_node = true;
         }
         if let Some(metadata) = &self.metadata {
             extras.get_or_insert_with(CallExtras::default).metadata = Some(metadata.clone());
@@ -68,7 +73,23 @@ impl Handle {
             metadata: self.metadata.clone(),
             convert: self.convert.as_ref().map(|convert| convert.clone_ref(py)),
             raises: self.raises.clone_ref(py),
+            outcome: None,
             node: Some(node),
+        }
+    }
+
+    /// The same call; its result comes as `make(node, result)`.
+    fn with_outcome(&self, py: Python<'_>, make: Py<PyAny>) -> Self {
+        Self {
+            target: self.target.clone(),
+            timeout: self.timeout,
+            retries: self.retries,
+            max_hops: self.max_hops,
+            metadata: self.metadata.clone(),
+            convert: self.convert.as_ref().map(|convert| convert.clone_ref(py)),
+            raises: self.raises.clone_ref(py),
+            outcome: Some(make),
+            node: self.node.clone(),
         }
     }
 }
@@ -137,6 +158,7 @@ impl RemoteCore {
             metadata,
             convert,
             raises: raises.unwrap_or_else(|| PyTuple::empty(py).unbind()),
+            outcome: None,
             node: None,
         };
         Ok(Self::new(handle, caller.get().state.clone()))
@@ -172,6 +194,11 @@ impl RemoteCore {
     /// The same, blocking.
     fn candidates_blocking<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.endpoint.candidates_blocking(py, &self.handle)
+    }
+
+    /// The same handle for calls that tell who answered.
+    fn with_outcome(&self, py: Python<'_>, make: Py<PyAny>) -> Self {
+        Self::new(self.handle.with_outcome(py, make), self.endpoint.clone())
     }
 
     /// As users see it, for what `candidates` returned.

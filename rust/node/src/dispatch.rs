@@ -108,8 +108,19 @@ impl Stages {
 }
 
 enum ReplyTo {
-    Remote { connection: Arc<Connection>, stream: StreamId, slot: InboundKey, inbound: Arc<Inbound> },
-    Local { mailbox: Arc<Mailbox>, port: PortId, key: CallKey },
+    Remote {
+        connection: Arc<Connection>,
+        stream: StreamId,
+        slot: InboundKey,
+        inbound: Arc<Inbound>,
+        /// The caller wants to know who answers.
+        tell_node: bool,
+    },
+    Local {
+        mailbox: Arc<Mailbox>,
+        port: PortId,
+        key: CallKey,
+    },
 }
 
 impl Ticket {
@@ -120,11 +131,12 @@ impl Ticket {
         invoked: (InboundKey, Claim, Running),
         stages: Stages,
         inbound: Arc<Inbound>,
+        tell_node: bool,
     ) -> Self {
         let key = InvocationKey::Remote(connection.id(), stream);
         let (slot, claim, running) = invoked;
         Self {
-            to: Some(ReplyTo::Remote { connection, stream, slot, inbound }),
+            to: Some(ReplyTo::Remote { connection, stream, slot, inbound, tell_node }),
             key,
             token,
             claim,
@@ -180,7 +192,14 @@ impl Ticket {
 
     /// Answers with a result.
     pub fn succeed(self, value: Payload, replies: &mut Replies) {
-        self.answer(true, Executed::Yes, value, None, replies);
+        let extras = match &self.to {
+            Some(ReplyTo::Remote { inbound, tell_node: true, .. }) => {
+                let label = Some(ForeignText::new(inbound.label.clone()));
+                Some(Box::new(ReplyExtras { label, ..ReplyExtras::default() }))
+            }
+            _ => None,
+        };
+        self.answer(true, Executed::Yes, value, extras, replies);
     }
 
     /// Answers with an error; `body` is an encoded `ErrorBody`.
@@ -251,7 +270,7 @@ impl Replies {
     /// `wanted`: false if the caller has been answered already, by a deadline or a cancellation.
     fn add(&mut self, to: ReplyTo, wanted: bool, mut head: ReplyHead, value: Payload) {
         match to {
-            ReplyTo::Remote { connection, stream, slot, inbound } => {
+            ReplyTo::Remote { connection, stream, slot, inbound, .. } => {
                 if wanted {
                     head.load = Some(inbound.load());
                     // A closed connection is no news: the switch has cancelled its calls.

@@ -10,8 +10,8 @@ use mpreg_routing::Snapshot;
 use mpreg_rpc::{CallKey, CallTable, LocalCall, Outbound, Request, SendFailure, TableConfig};
 use mpreg_transport::{Connection, SendError};
 use mpreg_types::{
-    CallExtras, CallHead, ConnectionId, ErrorBody, ErrorCode, HopBudget, Ledger, Payload, PreparedTarget,
-    StreamId, Time,
+    CallExtras, CallHead, ConnectionId, ErrorBody, ErrorCode, HopBudget, Ledger, NodeId, Payload,
+    PreparedTarget, ReplyExtras, StreamId, Time,
 };
 
 use crate::caller::Caller;
@@ -45,8 +45,8 @@ pub struct Completion {
     pub key: CallKey,
     /// Its encoded value, or why there is none.
     pub result: Result<Payload, Box<CallFailure>>,
-    /// Who answered, as users see it, where somebody did.
-    pub node: Option<String>,
+    node: Option<NodeId>,
+    extras: Option<Box<ReplyExtras>>,
 }
 
 /// See the module.
@@ -183,15 +183,26 @@ impl Port {
             .map(|ended| match ended.outcome {
                 Ok(success) => Completion {
                     key: ended.key,
-                    node: success.node.map(|node| caller.label(node)),
                     result: Ok(success.value),
+                    node: success.node,
+                    extras: success.head.extras,
                 },
                 Err(failure) => {
                     let failure = CallFailure::of(*failure, caller);
-                    Completion { key: ended.key, node: failure.node.clone(), result: Err(Box::new(failure)) }
+                    Completion { key: ended.key, result: Err(Box::new(failure)), node: None, extras: None }
                 }
             })
             .collect()
+    }
+
+    /// Who answered, as users see it; for a client only if the call asked for it.
+    pub fn answerer(&self, completion: &Completion) -> Option<String> {
+        if let Err(failure) = &completion.result {
+            return failure.node.clone();
+        }
+        let said = completion.extras.as_ref().and_then(|extras| extras.label.as_ref());
+        said.map(|label| label.as_str().to_owned())
+            .or_else(|| completion.node.map(|node| self.link.caller.label(node)))
     }
 
     /// Local calls that the thread itself shall run.

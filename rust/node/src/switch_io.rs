@@ -180,6 +180,7 @@ impl SwitchIo {
             invoked,
             Stages::new(call.arrived, now, threaded),
             self.shared.inbound.clone(),
+            call.head.extras.as_ref().is_some_and(|extras| extras.tell_node),
         );
         let origin = origin_of(&call.head, link);
         let Some(entry) = entry else {

@@ -5,10 +5,10 @@
 //!
 //! Call: `[token, origin, sequence, attempt, remaining us, value bytes, hops left, forwards, stream, target, extras]`,
 //! origin = nil for the sender itself or `[NodeId, Incarnation]`, target = the bytes of [`encode_target`] as one
-//! binary, extras = nil or `[path, pinned exit, client, trace, metadata, idempotency key]`.
+//! binary, extras = nil or `[path, pinned exit, client, trace, metadata, idempotency key, tell node]`.
 //!
 //! Reply: `[token, ok, executed, value bytes, load, extras]`, load = nil or `[in flight, queued]`, extras = nil or
-//! `[node, retry after us, path, ledger, idempotent]`.
+//! `[node, retry after us, path, ledger, idempotent, label]`.
 
 mod call;
 mod error;

@@ -30,7 +30,7 @@ impl Failed {
     /// Fills in what the reply says beside its error.
     pub(crate) fn with_extras(mut self, extras: Option<Box<ReplyExtras>>) -> Self {
         if let Some(extras) = extras {
-            let ReplyExtras { node, retry_after, path, ledger, idempotent } = *extras;
+            let ReplyExtras { node, retry_after, path, ledger, idempotent, label: _ } = *extras;
             self.node = node.or(self.node);
             self.retry_after = retry_after;
             self.path = path;

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CallId, ClusterId, ContractHash, Executed, FunctionId, FunctionName, FunctionVersion, HopBudget,
-    Incarnation, NodeId, ResourceSet, VersionConstraint,
+    CallId, ClusterId, ContractHash, Executed, ForeignText, FunctionId, FunctionName, FunctionVersion,
+    HopBudget, Incarnation, NodeId, ResourceSet, VersionConstraint,
 };
 
 /// Which function is wanted: by name, or by its identity across renames.
@@ -145,6 +145,9 @@ pub struct CallExtras {
     pub metadata: Option<Bytes>,
     /// `key=` of an effect.
     pub idempotency_key: Option<String>,
+    /// The caller wants to know who answers, also in a success: a client cannot know by itself.
+    #[serde(default)]
+    pub tell_node: bool,
 }
 
 /// Metadata of a call frame.
@@ -237,6 +240,9 @@ pub struct ReplyExtras {
     /// entry node knows it from the catalog; its client has none.
     #[serde(default)]
     pub idempotent: bool,
+    /// Who answers, as users see it: where the call asked for it.
+    #[serde(default)]
+    pub label: Option<ForeignText>,
 }
 
 /// Metadata of a reply frame.

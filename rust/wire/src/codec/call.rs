@@ -12,7 +12,7 @@ pub const METADATA_BYTES_MAX: usize = 4 * 1024;
 pub const PATH_MAX: usize = 16;
 
 const CALL_FIELDS: usize = 11;
-const EXTRAS_FIELDS: usize = 6;
+const EXTRAS_FIELDS: usize = 7;
 /// Longest encoding of everything in a call without extras, the target's bytes left out.
 const PLAIN_BYTES_MAX: usize = 96;
 
@@ -74,6 +74,7 @@ fn encode_extras(extras: &CallExtras, out: &mut Vec<u8>) {
         None => pack::nil(out),
     }
     text(&extras.idempotency_key, out);
+    pack::bool(extras.tell_node, out);
 }
 
 /// Reads what [`encode_call`] wrote; `peer` sent it. Without extras and with a target that `targets` knows it does
@@ -123,6 +124,7 @@ fn decode_extras(unpack: &mut Unpack<'_>) -> Result<CallExtras, DecodeError> {
         trace: text(unpack, "trace")?,
         metadata: unpack.optional(decode_metadata)?,
         idempotency_key: text(unpack, "idempotency key")?,
+        tell_node: unpack.bool("tell node")?,
     };
     unpack.skip(newer)?;
     Ok(extras)

@@ -1,4 +1,4 @@
-use mpreg_types::{Executed, Ledger, Load, NodeId, ReplyExtras, ReplyHead};
+use mpreg_types::{Executed, ForeignText, Ledger, Load, NodeId, ReplyExtras, ReplyHead};
 
 use super::call::decode_path;
 use super::pack;
@@ -6,7 +6,7 @@ use super::unpack::Unpack;
 use crate::DecodeError;
 
 const REPLY_FIELDS: usize = 6;
-const EXTRAS_FIELDS: usize = 5;
+const EXTRAS_FIELDS: usize = 6;
 const LEDGER_FIELDS: usize = 6;
 /// Longest encoding of a reply without extras.
 const PLAIN_BYTES_MAX: usize = 32;
@@ -55,6 +55,10 @@ fn encode_extras(extras: &ReplyExtras, out: &mut Vec<u8>) {
         }
     }
     pack::bool(extras.idempotent, out);
+    match &extras.label {
+        Some(label) => pack::text(label.as_str(), out),
+        None => pack::nil(out),
+    }
 }
 
 /// Reads what [`encode_reply`] wrote. Without extras it does not allocate.
@@ -106,6 +110,7 @@ fn decode_extras(unpack: &mut Unpack<'_>) -> Result<ReplyExtras, DecodeError> {
         path: decode_path(unpack)?,
         ledger: unpack.optional(decode_ledger)?,
         idempotent: unpack.bool("idempotent")?,
+        label: unpack.optional(|unpack| unpack.text("label").map(ForeignText::new))?,
     };
     unpack.skip(newer)?;
     Ok(extras)

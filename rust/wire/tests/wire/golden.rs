@@ -114,6 +114,7 @@ fn all_extras() -> CallExtras {
         trace: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         metadata: Some(Bytes::from_static(b"\x81\xa1k\x01")),
         idempotency_key: Some("order-7".to_owned()),
+        tell_node: true,
     }
 }
 
@@ -150,6 +151,7 @@ fn calls_and_replies(golden: &mut Golden) {
                 children_us: 6,
             }),
             idempotent: true,
+            label: Some("eu/pricing/7f3a90".to_owned().into()),
         })),
         ..ReplyHead::error(7, Executed::Unknown, body.len() as u64)
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mpreg_types::{
-    CallExtras, CallHead, CallId, ClusterId, ContractHash, Executed, FunctionId, FunctionName,
+    CallExtras, CallHead, CallId, ClusterId, ContractHash, Executed, ForeignText, FunctionId, FunctionName,
     FunctionVersion, HopBudget, Incarnation, Ledger, Load, NodeId, PreparedTarget, ReplyExtras, ReplyHead,
     Resource, Selector, Target, VersionConstraint, Wanted, WantedCluster,
 };
@@ -111,14 +111,15 @@ fn path() -> impl Strategy<Value = Vec<ClusterId>> {
 fn call_extras() -> impl Strategy<Value = CallExtras> {
     let text = || option::of(".{0,80}");
     let metadata = option::of(vec(any::<u8>(), 0..=METADATA_BYTES_MAX));
-    (path(), option::of(node()), text(), text(), metadata, text()).prop_map(
-        |(path, pinned_exit, client, trace, metadata, idempotency_key)| CallExtras {
+    (path(), option::of(node()), text(), text(), metadata, text(), any::<bool>()).prop_map(
+        |(path, pinned_exit, client, trace, metadata, idempotency_key, tell_node)| CallExtras {
             path,
             pinned_exit,
             client,
             trace,
             metadata: metadata.map(Bytes::from),
             idempotency_key,
+            tell_node,
         },
     )
 }
@@ -161,13 +162,15 @@ fn reply_extras() -> impl Strategy<Value = ReplyExtras> {
             handler_us: handler,
             children_us: children,
         });
-    (option::of(node()), option::of(micros()), path(), option::of(ledger), any::<bool>()).prop_map(
-        |(node, retry_after, path, ledger, idempotent)| ReplyExtras {
+    let label = option::of(".{0,80}".prop_map(ForeignText::from));
+    (option::of(node()), option::of(micros()), path(), option::of(ledger), any::<bool>(), label).prop_map(
+        |(node, retry_after, path, ledger, idempotent, label)| ReplyExtras {
             node,
             retry_after,
             path,
             ledger,
             idempotent,
+            label,
         },
     )
 }
