@@ -282,9 +282,14 @@ async def test_a_slow_way_is_slow_and_no_death(mpreg_mesh: Callable[..., LocalMe
         assert await mesh.nodes[0].call("f") == "node-1"
         assert time.monotonic() - started >= 0.19
         mesh.heal()
-        started = time.monotonic()
         assert await mesh.nodes[0].call("f") == "node-1"
-        assert (await states(mesh.nodes[0]))["node-1"] == "alive"
+        # Answers came later than probes wait for: of two nodes that makes a suspect now and then.
+        assert (await states(mesh.nodes[0]))["node-1"] in ("alive", "suspect")
+
+        async def answers_again() -> bool:
+            return (await states(mesh.nodes[0]))["node-1"] == "alive"
+
+        await wait_for(answers_again, what="node-1 is alive")
 
 
 class Counted:
