@@ -48,6 +48,12 @@ def log_to_stderr(level: str) -> None:
     logging.getLogger(ROOT).setLevel(level.upper())
 
 
+def log_leaving(signal: str) -> None:
+    """A drain may take a while; whoever waits for the process should know why."""
+    logger = logging.getLogger(f"{ROOT}.node")
+    logger.info("leaving (%s): running calls may end; the same signal again ends the process at once", signal)
+
+
 def _emit(level: int, name: str, message: str, fields: dict[str, str]) -> None:
     logger = logging.getLogger(name)
     if logger.isEnabledFor(level):

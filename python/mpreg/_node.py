@@ -27,7 +27,7 @@ from mpreg._context import Context
 from mpreg._errors import ConfigError
 from mpreg._functions import Definition, Functions, Offering, mark_of, refuse_twice
 from mpreg._lifespan import Lifespan, checked
-from mpreg._logging import connect_logging
+from mpreg._logging import connect_logging, log_leaving
 from mpreg._native import native
 from mpreg._portal import Portal, handler_loops
 from mpreg._registration import Registration
@@ -280,6 +280,7 @@ class Node(Caller, Offering):
 
         def leave(number: int) -> None:
             asked.set()
+            log_leaving(signal.Signals(number).name)
             # Asked again, the process ends at once, as it would without us.
             loop.remove_signal_handler(number)
 

@@ -127,7 +127,8 @@ async def test_a_slow_hello_ends_with_the_time_for_handshakes(caplog: pytest.Log
         for peer in (silent, halfway, unproven):
             name, fields, text = await peer.refusal()
             assert (name, fields) == ("too_slow", {"limit_ms": 200}), text
-        await wait_for(lambda: caplog.text.count("longer than 200 ms") == 3, what="a line for each")
+        # One reason is said once.
+        await wait_for(lambda: caplog.text.count("longer than 200 ms") == 1, what="a line")
 
 
 async def test_frames_cut_short_by_the_end_are_no_news(address: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -68,7 +68,8 @@ async def _reason(node: mpreg.Node, reason: str) -> bool:
 
 
 async def test_a_running_call_ends_before_the_node_leaves(mpreg_mesh: Callable[..., LocalMesh]) -> None:
-    async with mpreg_mesh(nodes=2) as mesh:
+    # Longer than any test: the node leaves because the call has ended.
+    async with mpreg_mesh(nodes=2, config=mpreg.Config(drain_timeout=3600.0)) as mesh:
         started, go = asyncio.Event(), asyncio.Event()
 
         @mesh.nodes[1].function

@@ -70,7 +70,7 @@ def _hints(error: MpregError) -> list[str]:
         return [f"it ran on {error.node}; `mpreg --verbose call ...` shows its traceback"]
     if isinstance(error, library.FunctionNotFoundError):
         return ["`mpreg catalog` lists what there is"]
-    if isinstance(error, library.ConnectionLostError):
+    if isinstance(error, library.ConnectionLostError) and "refused the peer" not in str(error):  # somebody is there
         return ["is a node running there? `mpreg doctor --connect ADDRESS` looks closer"]
     return []
 

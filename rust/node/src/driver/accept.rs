@@ -7,6 +7,7 @@ use mpreg_wire::Role;
 use mpreg_wire::handshake::{Policy, Side};
 
 use super::Driver;
+use super::refusals::Refusals;
 use crate::doorway::{Doorway, KnockError};
 use crate::node_shared::NodeShared;
 use crate::runtime::Runtime;
@@ -29,6 +30,7 @@ impl Driver {
             shared: self.shared.clone(),
             runtime: self.runtime.clone(),
             switch: self.switch.clone(),
+            refusals: self.refusals.clone(),
         };
         let task = tokio::task::spawn_local(async move {
             loop {
@@ -75,6 +77,7 @@ pub(super) struct Door {
     pub(super) shared: Arc<NodeShared>,
     pub(super) runtime: Arc<Runtime>,
     pub(super) switch: Arc<parking_lot::Mutex<SwitchIo>>,
+    pub(super) refusals: Rc<Refusals>,
 }
 
 impl Door {
@@ -88,7 +91,10 @@ impl Door {
             }
             // Somebody looked whether anybody listens: no news.
             Err(KnockError::Handshake(HandshakeFailure::Broken(_))) => {}
-            Err(error) => tracing::warn!(node = %self.shared.label, %error, "a peer was refused"),
+            Err(error) if self.refusals.is_news(error.to_string(), self.runtime.clock.now()) => {
+                tracing::warn!(node = %self.shared.label, %error, "a peer was not taken");
+            }
+            Err(error) => tracing::debug!(node = %self.shared.label, %error, "a peer was not taken"),
         }
     }
 }

@@ -27,7 +27,8 @@ impl Driver {
     pub(super) fn dial(&mut self, dial: DialId, expect: Option<NodeId>, addresses: &Addresses) {
         let (doorway, own, me) = (self.doorway.clone(), self.addresses.clone(), self.shared.me.node);
         let (report, addresses) = (self.dialled.0.clone(), addresses.to_vec());
-        let label = self.shared.label.clone();
+        let (label, runtime, refusals) =
+            (self.shared.label.clone(), self.runtime.clone(), self.refusals.clone());
         let task = tokio::task::spawn_local(async move {
             let mut outcome = Err(DialOutcome::Failed);
             let mut fatal = None;
@@ -44,7 +45,11 @@ impl Driver {
                     }
                     Err(error) => {
                         tracing::debug!(node = %label, address = %text, %error, "dial failed");
-                        warn_if_refused(&label, text, &error);
+                        if let Some(reason) = refusal_of(&error)
+                            && refusals.is_news(format!("{text} {reason}"), runtime.clock.now())
+                        {
+                            tracing::warn!(node = %label, address = %text, %reason, "no connection: refused");
+                        }
                         outcome = Err(outcome_of(&error));
                         fatal = fatal_of(&error).or(fatal);
                     }
@@ -100,10 +105,11 @@ fn outcome_of(error: &KnockError) -> DialOutcome {
     }
 }
 
-/// A refusal is news for people: the other side says what to change.
-fn warn_if_refused(label: &str, address: &str, error: &KnockError) {
-    if let KnockError::Handshake(HandshakeFailure::Refused(refused)) = error {
-        tracing::warn!(node = %label, %address, %refused, "a peer refuses this node");
+/// A refusal is news for people: it says what to change.
+fn refusal_of(error: &KnockError) -> Option<&HandshakeError> {
+    match error {
+        KnockError::Handshake(HandshakeFailure::Refused(refused)) => Some(refused),
+        _ => None,
     }
 }
 

@@ -9,6 +9,7 @@ mod intake;
 mod looks;
 mod outputs;
 mod peers;
+mod refusals;
 mod timers;
 
 use std::rc::Rc;
@@ -34,6 +35,7 @@ use crate::switch_io::SwitchIo;
 use dial::Dialled;
 use looks::Looks;
 use peers::Peers;
+use refusals::Refusals;
 use timers::Timers;
 
 /// Commands handled before the engine's outputs are run.
@@ -93,6 +95,7 @@ struct Driver {
     dialled: (UnboundedSender<Dialled>, UnboundedReceiver<Dialled>),
     tasks: Vec<AbortHandle>,
     acceptor: Option<JoinHandle<()>>,
+    refusals: Rc<Refusals>,
     looks: Looks,
     addresses: Vec<String>,
     /// Told when the node has joined or is alone.
@@ -158,6 +161,7 @@ impl Driver {
             dialled: unbounded_channel(),
             tasks: Vec::new(),
             acceptor: None,
+            refusals: Rc::default(),
             looks: Looks::default(),
             started: None,
             published: Vec::new(),
@@ -232,7 +236,7 @@ impl Driver {
     /// Joined, or alone: `start` returns.
     fn joined(&mut self, alone: bool) {
         if alone && !self.shared.config.seeds.is_empty() {
-            tracing::warn!(node = %self.shared.label, "no seed answers: the node is alone and goes on dialling");
+            tracing::warn!(node = %self.shared.label, "no seed answers, or none takes this node in: it is alone and goes on dialling");
         }
         self.shared.set_phase(Phase::Running);
         self.switch.lock().set_starting(false);
@@ -249,12 +253,15 @@ impl Driver {
         if self.fatal.is_some() && self.stopping == Stopping::No {
             self.begin_stop(LeaveReason::GracefulShutdown);
         }
-        if let Stopping::Draining { until, reason } = self.stopping
-            && (now >= until || self.switch.lock().is_idle())
-        {
-            self.stopping = Stopping::Left;
-            self.hear(Input::Leave { reason });
-            self.run_outputs();
+        if let Stopping::Draining { until, reason } = self.stopping {
+            if now >= until || self.switch.lock().is_idle() {
+                self.stopping = Stopping::Left;
+                self.hear(Input::Leave { reason });
+                self.run_outputs();
+            } else {
+                // Without frames the switch does not look for calls that have ended.
+                self.shared.inbound.attention.notify_one();
+            }
         }
         self.stopping == Stopping::Left
     }

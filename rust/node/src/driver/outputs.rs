@@ -174,9 +174,13 @@ pub(super) fn log(label: &str, event: &Event) {
         Event::Member { id, change, .. } => match change {
             // It has no name yet; said for people when it has.
             MemberChange::Up => tracing::debug!(node = %label, member = %id, "up"),
-            MemberChange::Suspect => tracing::info!(node = %label, member = %id, "suspect"),
+            MemberChange::Suspect => {
+                tracing::info!(node = %label, member = %id, "suspected: it does not answer");
+            }
             MemberChange::Refuted => tracing::info!(node = %label, member = %id, "answers again"),
-            MemberChange::Down => tracing::info!(node = %label, member = %id, "down"),
+            MemberChange::Down => {
+                tracing::warn!(node = %label, member = %id, "down: it is called no more until it returns");
+            }
             MemberChange::Returned => tracing::info!(node = %label, member = %id, "returned"),
             MemberChange::Left(reason) => tracing::info!(node = %label, member = %id, %reason, "left"),
             MemberChange::Forgotten => tracing::debug!(node = %label, member = %id, "forgotten"),
