@@ -176,6 +176,7 @@ impl Membership {
             }
         }
         let (peers, table) = (&self.peers, &self.table);
+        self.dialer.check_taken(self.now, |by| peers.contains(&by));
         let listens_at = |peer: &NodeId, seed: &Addresses| {
             table.get(*peer).is_some_and(|entry| {
                 entry.member.identity.addresses.iter().any(|address| seed.contains(address))

@@ -24,7 +24,7 @@ pub(crate) enum Target {
 #[derive(Debug, Clone)]
 struct Attempt {
     addresses: Addresses,
-    /// When to dial next; `Time::MAX`: a seed that needs no dial now.
+    /// When to dial next; `Time::MAX`: it needs no dial now.
     at: Time,
     failures: u32,
     in_flight: bool,
@@ -33,7 +33,7 @@ struct Attempt {
     /// The connection before this dial ended abruptly: a refusal proves process death. A dial that fails in another way
     /// leaves it to the next one: the listener of a dying process may still take a connection, and reset it.
     after_abrupt_loss: bool,
-    /// Who answered at a seed.
+    /// Who answered at a seed, or in place of a member.
     answered_by: Option<NodeId>,
 }
 
@@ -97,11 +97,32 @@ impl Dialer {
         }
     }
 
+    /// Members whose address a connected peer has taken over need no dial: each would be one more handshake with that.
+    /// They are dialled again when it is gone.
+    pub(crate) fn check_taken(&mut self, now: Time, is_peer: impl Fn(NodeId) -> bool) {
+        for (target, attempt) in &mut self.targets {
+            let (Target::Member(_), Some(by)) = (target, attempt.answered_by) else { continue };
+            if is_peer(by) {
+                attempt.at = Time::MAX;
+            } else {
+                attempt.answered_by = None;
+                // One that did not rest keeps its back-off: who answers there may never become a peer.
+                if attempt.at == Time::MAX {
+                    attempt.at = now;
+                }
+            }
+        }
+    }
+
     /// Dials `node` at `at` and, after failures, again; a dial planned already stays as it is.
     pub(crate) fn want(&mut self, node: NodeId, addresses: &Addresses, at: Time) {
         let attempt =
             self.targets.entry(Target::Member(node)).or_insert_with(|| Attempt::new(addresses.clone(), at));
-        attempt.addresses.clone_from(addresses);
+        if attempt.addresses != *addresses {
+            attempt.addresses.clone_from(addresses);
+            attempt.answered_by = None;
+            attempt.at = attempt.at.min(at);
+        }
         attempt.on_demand = false;
     }
 
@@ -191,6 +212,7 @@ impl Dialer {
             }
             (Target::Member(node), DialOutcome::Refused) if abrupt => Verdict::ProcessGone { node },
             (Target::Member(former), DialOutcome::OtherNode { found }) => {
+                attempt.answered_by = Some(found);
                 Verdict::AddressTaken { by: found, former }
             }
             (Target::Member(node), _) => {
@@ -379,5 +401,25 @@ mod tests {
         let dial = fixture.dials()[0];
         let taken = Verdict::AddressTaken { by: node(2), former: node(1) };
         assert_eq!(fixture.end(dial, DialOutcome::OtherNode { found: node(2) }), taken);
+    }
+
+    #[test]
+    fn a_taken_address_is_dialled_again_when_its_new_holder_is_gone_or_the_member_has_another() {
+        let mut fixture = Fixture::new();
+        for address in ["a", "b"] {
+            fixture.dialer.want(node(1), &addresses(address), fixture.now);
+            let dial = fixture.dials()[0];
+            fixture.end(dial, DialOutcome::OtherNode { found: node(2) });
+            fixture.dialer.check_taken(fixture.now, |peer| peer == node(2));
+            assert_eq!(fixture.dialer.next(&fixture.config), None);
+            fixture.dialer.want(node(1), &addresses(address), fixture.now);
+            assert_eq!(fixture.dials(), []);
+        }
+        fixture.dialer.check_taken(fixture.now, |_| false);
+        let dial = fixture.dials()[0];
+        fixture.end(dial, DialOutcome::OtherNode { found: node(2) });
+        fixture.dialer.check_taken(fixture.now, |_| false);
+        assert_eq!(fixture.dials(), [], "after its back-off only");
+        assert!(fixture.wait() > Duration::ZERO);
     }
 }
