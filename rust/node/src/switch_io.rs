@@ -97,6 +97,11 @@ impl SwitchIo {
         self.switch.is_empty()
     }
 
+    /// True if no call of the other side is under way on that connection.
+    pub(crate) fn is_quiet(&self, on: ConnectionId) -> bool {
+        self.switch.is_quiet(on)
+    }
+
     /// Every connection of the node.
     pub(crate) fn connections(&self) -> Vec<Arc<Connection>> {
         self.links.values().map(|link| link.connection.clone()).collect()

@@ -292,6 +292,11 @@ impl Connection {
         outbox.blocked
     }
 
+    /// True if all that was appended is written and every own call on it has ended.
+    pub fn is_quiet(&self) -> bool {
+        self.outbox.lock().is_quiet()
+    }
+
     /// Closes it in order: nothing new is taken, what was appended goes out, then the reason. Returns at once.
     pub fn close(&self, why: impl Into<Goodbye>) {
         let mut outbox = self.outbox.lock();

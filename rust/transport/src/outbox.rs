@@ -346,6 +346,11 @@ impl Outbox {
         self.pending.contains(stream)
     }
 
+    /// True if nothing waits to be written and no own call waits for its reply.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.pending.len() == 0 && self.parked.is_empty() && self.bulk.is_empty() && self.queued() == 0
+    }
+
     /// The own stream that the next call gets.
     pub(crate) fn next_stream(&self) -> u64 {
         self.next_stream

@@ -7,7 +7,7 @@ use mpreg_engine::{
 };
 use mpreg_routing::{LocalFunction, Snapshot};
 use mpreg_transport::{CloseReason, Connection, Goodbye};
-use mpreg_types::{NodeId, Time};
+use mpreg_types::{ConnectionId, NodeId, Time};
 use mpreg_wire::FrameKind;
 
 use super::Driver;
@@ -16,8 +16,10 @@ use crate::functions::LocalEntry;
 use crate::mailbox::News;
 use crate::node_shared::NodeShared;
 
-/// A second connection to one peer is closed after this long; both sides have stopped using it by then.
-const RETIRE_AFTER: Duration = Duration::from_secs(2);
+/// How often a connection that both sides stop using is looked at.
+const RETIRE_LOOK: Duration = Duration::from_millis(100);
+/// It is closed when it was quiet so many looks in a row: the other side has heard of the one that is used, too.
+const RETIRE_LOOKS: u32 = 10;
 
 /// The engine of a node that listens on `addresses`.
 pub(super) fn engine(shared: &NodeShared, addresses: &[String], seed: [u8; 32]) -> Result<Engine, NodeError> {
@@ -118,7 +120,8 @@ impl Driver {
             Message::Catalog(message) => (FrameKind::Catalog, mpreg_wire::message::encode(message)),
         };
         for node in to {
-            let Some(connection) = self.peers.to(*node) else { continue };
+            let used = self.engine.peer(*node).and_then(|peer| peer.connection());
+            let Some(connection) = self.peers.to(*node, used) else { continue };
             match connection.send_control(kind, &payload) {
                 Ok(()) if !written.iter().any(|other| Arc::ptr_eq(other, connection)) => {
                     written.push(connection.clone());
@@ -130,11 +133,19 @@ impl Driver {
         }
     }
 
-    /// Both sides have stopped using it; what was on it gets time to end.
-    fn retire(&self, id: mpreg_types::ConnectionId) {
+    /// Both sides stop using it: it is closed when what was written is flushed and the calls on it have ended, however
+    /// long that takes.
+    fn retire(&self, id: ConnectionId) {
         let Some(connection) = self.peers.find(id).cloned() else { return };
+        let switch = Arc::downgrade(&self.switch);
         tokio::task::spawn_local(async move {
-            tokio::time::sleep(RETIRE_AFTER).await;
+            let mut quiet = 0;
+            while quiet < RETIRE_LOOKS {
+                tokio::time::sleep(RETIRE_LOOK).await;
+                let Some(switch) = switch.upgrade().filter(|_| connection.is_open()) else { return };
+                let is_quiet = connection.is_quiet() && switch.lock().is_quiet(id);
+                quiet = if is_quiet { quiet + 1 } else { 0 };
+            }
             connection.close(CloseReason::Duplicate);
         });
     }

@@ -25,9 +25,11 @@ impl Peers {
         }
     }
 
-    /// The one that control frames go over: the oldest, so that they stay in order.
-    pub(super) fn to(&self, node: NodeId) -> Option<&Arc<Connection>> {
-        self.open.get(&node)?.iter().find(|connection| connection.is_open())
+    /// The one that control frames go over: `used`, as calls do, so that they stay in order; once that has ended and
+    /// until the engine has heard of it, any other.
+    pub(super) fn to(&self, node: NodeId, used: Option<ConnectionId>) -> Option<&Arc<Connection>> {
+        let open = || self.open.get(&node).into_iter().flatten().filter(|connection| connection.is_open());
+        open().find(|connection| Some(connection.id()) == used).or_else(|| open().next())
     }
 
     pub(super) fn find(&self, id: ConnectionId) -> Option<&Arc<Connection>> {

@@ -33,6 +33,10 @@ impl PeerLink {
     pub(crate) fn new(peer: Peer) -> Self {
         Self { peer, calls: Streams::default(), relays: Streams::default() }
     }
+
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.calls.live == 0 && self.relays.live == 0
+    }
 }
 
 /// Calls of one direction in the order of their streams. Ended ones stay until a sweep, so adding and ending are O(1)

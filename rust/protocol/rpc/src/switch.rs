@@ -176,6 +176,11 @@ impl Switch {
         }
     }
 
+    /// True if no call that came over that connection, or was forwarded over it, is under way.
+    pub fn is_quiet(&self, on: ConnectionId) -> bool {
+        self.peers.get(&on).is_none_or(PeerLink::is_quiet)
+    }
+
     /// True if calls stand in line for a slot of an own function.
     pub fn has_waiting(&self) -> bool {
         !self.no_slot.is_empty()
