@@ -10,6 +10,7 @@ use mpreg_types::{ConnectionId, ErrorBody, HopBudget, NodeId, Target};
 use mpreg_wire::Process;
 
 use crate::client_shared::ClientShared;
+use crate::command::Command;
 use crate::dispatch::{InvocationKey, Origin};
 use crate::error::NodeError;
 use crate::functions::LocalEntry;
@@ -147,6 +148,13 @@ impl Caller {
             Self::Client(_) => None,
         }
         .ok_or_else(|| Box::new(crate::functions::removed()))
+    }
+
+    /// A call waits for a connection to that member.
+    pub(crate) fn dial(&self, node: NodeId) {
+        if let Self::Node(own) = self {
+            own.command(Command::Wanted(node));
+        }
     }
 
     /// The origin of its own calls.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mpreg_transport::{Connection, LostCause};
-use mpreg_types::{ForeignText, LeaveReason};
+use mpreg_types::{ForeignText, LeaveReason, NodeId};
 use mpreg_wire::FrameKind;
 
 use crate::caller::End;
@@ -41,6 +41,8 @@ pub(crate) enum Command {
     Opened(Arc<Connection>),
     /// A connection has ended.
     Closed(Arc<Connection>, LostCause),
+    /// A call waits for a connection to that node.
+    Wanted(NodeId),
     /// A control frame came.
     Frame(Arc<Connection>, FrameKind, Bytes),
     /// A client asks for a view.
@@ -72,6 +74,7 @@ impl fmt::Debug for Command {
             Self::Look { .. } => "Look",
             Self::Opened(_) => "Opened",
             Self::Closed(..) => "Closed",
+            Self::Wanted(_) => "Wanted",
             Self::Frame(..) => "Frame",
             Self::ClientLook { .. } => "ClientLook",
             Self::Busy(_) => "Busy",

@@ -91,6 +91,8 @@ pub struct Settings {
     /// Time between membership probes, seconds.
     #[serde(with = "seconds")]
     pub probe_interval: Duration,
+    /// Up to this many members every pair keeps a connection; beyond, a few do and others are dialled on demand.
+    pub full_mesh_max: usize,
 }
 
 impl Default for Settings {
@@ -112,6 +114,7 @@ impl Default for Settings {
             handshake_timeout: Duration::from_secs(5),
             drain_timeout: Duration::from_secs(10),
             probe_interval: Duration::from_millis(300),
+            full_mesh_max: 64,
         }
     }
 }

@@ -311,6 +311,10 @@ impl Outbound for PortLink {
         }
     }
 
+    fn dial(&mut self, node: NodeId) {
+        self.caller.dial(node);
+    }
+
     fn invoke_local(&mut self, call: LocalCall<'_>) -> Result<(), Box<ErrorBody>> {
         let function = self.caller.local_function(call.function)?;
         // What it waited before it is the caller's own part.

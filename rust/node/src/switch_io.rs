@@ -163,6 +163,9 @@ impl SwitchIo {
                     self.mark_dirty(&connection);
                 }
             }
+            Output::Dial { node } => {
+                self.shared.command(Command::Wanted(node));
+            }
             Output::Started { to, tokens } => {
                 if let Some(connection) = self.connection(to) {
                     // A full control queue means that the peer reads nothing: it will not miss the report.

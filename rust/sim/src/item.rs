@@ -34,6 +34,10 @@ pub(crate) enum Item {
     DialTimesOut { wire: ConnectionId },
     /// A retired connection is closed.
     Retired(Spot, ConnectionId),
+    /// An idle connection is closed, if it is quiet.
+    CloseIdle(Spot, ConnectionId),
+    /// A call waits for a connection to that node.
+    Wanted(Spot, NodeId),
     /// A handler takes a job up.
     JobBegins(Spot, JobKey),
     /// A handler has done a job.

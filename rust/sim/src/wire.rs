@@ -73,6 +73,11 @@ impl Way {
         self.written.len() == 1
     }
 
+    /// Calls sent and not answered.
+    pub(crate) fn pending(&self) -> u32 {
+        self.pending
+    }
+
     /// The stream of a further call.
     pub(crate) fn next_call(&mut self) -> Result<StreamId, SendFailure> {
         if !self.open {

@@ -33,6 +33,7 @@ scenarios! {
     idle_mesh: 1,
     calls_without_faults: 4,
     calls_survive_chaos: 20,
+    calls_beyond_the_full_mesh: 1,
 }
 
 #[test]

@@ -40,6 +40,7 @@ impl Driver {
             Command::ClientLook { connection, token, body } => self.client_look(connection, token, &body),
             Command::Opened(connection) => self.opened(&connection),
             Command::Closed(connection, cause) => self.closed(&connection, &cause),
+            Command::Wanted(node) => self.hear(Input::Wanted { node }),
             Command::Frame(connection, kind, payload) => self.frame(&connection, kind, &payload),
             Command::Busy(stack) => self.busy(stack),
             Command::Stop(reason, end) => {

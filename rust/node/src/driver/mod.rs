@@ -318,7 +318,7 @@ impl Driver {
 
     /// Something the engine wants known outside.
     fn event(&mut self, event: Event) {
-        outputs::log(&self.shared.label, &event);
+        outputs::log(&self.shared.label, self.shared.me.node, &event);
         match event {
             Event::Joined { alone } => self.joined(alone),
             Event::Change(_) => self.looks.note_news(),

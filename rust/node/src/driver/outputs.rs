@@ -39,6 +39,8 @@ pub(super) fn engine(shared: &NodeShared, addresses: &[String], seed: [u8; 32]) 
     };
     let mut settings = Config::lan();
     settings.membership.probe_period = config.settings.probe_interval;
+    settings.membership.full_mesh_max = config.settings.full_mesh_max;
+    settings.membership.active_view = settings.membership.active_view.min(config.settings.full_mesh_max);
     Engine::new(settings, local, shared.signer.clone(), seed).map_err(|error| engine_error(&error))
 }
 
@@ -109,6 +111,7 @@ impl Driver {
                 }
             }
             Output::Retire { connection } => self.retire(connection),
+            Output::CloseIdle { connection } => self.close_idle(connection),
             Output::Publish(snapshot) => self.publish(snapshot),
             Output::Event(event) => self.event(event),
         }
@@ -150,6 +153,17 @@ impl Driver {
         });
     }
 
+    /// Nobody has needed it for a while. Decided on the I/O thread, where no call can come in between.
+    fn close_idle(&self, id: ConnectionId) {
+        let Some(connection) = self.peers.find(id).cloned() else { return };
+        let switch = self.switch.clone();
+        self.runtime.on_io(move || {
+            if connection.is_quiet() && switch.lock().is_quiet(id) {
+                connection.close(CloseReason::Unused);
+            }
+        });
+    }
+
     fn publish(&mut self, snapshot: Arc<Snapshot>) {
         self.shared.snapshot.store(snapshot);
         self.shared.inbound.attention.notify_one();
@@ -179,8 +193,8 @@ fn goodbye(reason: EngineClose) -> Goodbye {
     }
 }
 
-/// One line for what an operator should know.
-pub(super) fn log(label: &str, event: &Event) {
+/// One line for what an operator should know of `me`.
+pub(super) fn log(label: &str, me: NodeId, event: &Event) {
     match event {
         Event::Member { id, change, .. } => match change {
             // It has no name yet; said for people when it has.
@@ -197,6 +211,8 @@ pub(super) fn log(label: &str, event: &Event) {
             MemberChange::Forgotten => tracing::debug!(node = %label, member = %id, "forgotten"),
         },
         Event::Introduced { id, .. } => tracing::info!(node = %label, member = %id, "joined"),
+        // The two owners say it; to all others it is a line of the doctor.
+        Event::Conflict(conflict) if conflict.newcomer != me && conflict.other != me => {}
         Event::Conflict(conflict) => {
             tracing::warn!(node = %label, ?conflict, "owners offer different functions under one name and version");
         }

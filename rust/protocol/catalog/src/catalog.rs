@@ -101,6 +101,7 @@ impl Catalog {
             Input::Batches { from, batches } => self.batches(from, batches, now, out),
             Input::Message { from, message } => self.message(from, message, now, out),
             Input::Connected { peer } => self.connected(peer, now, out),
+            Input::Attached { peer } => self.attached(peer, now, out),
             Input::Disconnected { peer } => self.disconnected(&peer),
             Input::View { active } => self.view = active,
             Input::Member { node, incarnation, state } => self.member(node, incarnation, state, now, out),

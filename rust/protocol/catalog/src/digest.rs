@@ -20,6 +20,10 @@ impl Root {
         }
         Self(hash.finalize().into())
     }
+
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
 }
 
 impl fmt::Debug for Root {

@@ -39,6 +39,11 @@ pub enum Input {
         /// The node at its other end.
         peer: NodeId,
     },
+    /// A connection to a member stands that was made for a probe or a call: no occasion to compare catalogs.
+    Attached {
+        /// The node at its other end.
+        peer: NodeId,
+    },
     /// The last connection to it is gone.
     Disconnected {
         /// The node at its other end.
@@ -180,6 +185,9 @@ pub enum Message {
     Batches(Vec<Signed>),
     /// "Is your catalog as mine?" Silence means yes.
     Root(Root),
+    /// "These are the roots of my parts", by the first byte of the owner, 256 times 8 bytes: answered by digests of those
+    /// that differ.
+    Parts(#[serde(with = "serde_bytes")] Vec<u8>),
     /// "This is how far I am."
     Digest(Digest),
     /// "Send me what I lack of these." At most 256 rows.

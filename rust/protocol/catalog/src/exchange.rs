@@ -7,15 +7,24 @@ use rand::RngExt;
 
 use crate::catalog::messages;
 use crate::owner_log::OwnerLog;
+use crate::parts;
 use crate::{Catalog, Digest, DigestRow, Message, Output, Refusal, Timer, WantRow};
+
+/// Up to this many rows a catalog that differs is told of whole; beyond, its parts are compared first.
+const WHOLE_ROWS: usize = 512;
 
 impl Catalog {
     /// Of the two ends of a new connection the one with the lower id compares; the answers serve both.
+    /// Beyond the full mesh the two may not agree on whether there is an occasion, so whoever sees one compares.
     pub(crate) fn connected(&mut self, peer: NodeId, now: Time, out: &mut Vec<Output>) {
-        self.peers.insert(peer);
-        if self.me < peer {
+        self.attached(peer, now, out);
+        if self.me < peer || self.view.is_some() {
             self.send_root(peer, out);
         }
+    }
+
+    pub(crate) fn attached(&mut self, peer: NodeId, now: Time, out: &mut Vec<Output>) {
+        self.peers.insert(peer);
         if self.anti_entropy_at.is_none() {
             self.schedule_anti_entropy(now, out);
         }
@@ -34,9 +43,10 @@ impl Catalog {
             Message::Batches(_) => self.refused(from, None, Refusal::Unverified, out),
             Message::Root(theirs) => {
                 if theirs != self.root() {
-                    self.send_digests(from, out);
+                    self.differs(from, out);
                 }
             }
+            Message::Parts(theirs) => self.parts(from, &theirs, out),
             Message::Digest(digest) => self.digest(from, &digest, now, out),
             Message::Want(rows) => self.want(from, &rows, out),
             Message::Served { more } => self.served(from, more, now, out),
@@ -73,15 +83,43 @@ impl Catalog {
         out.push(Output::Send { to, message });
     }
 
-    /// All rows, in messages that each cover a range of owners and can be answered alone.
-    fn send_digests(&mut self, to: NodeId, out: &mut Vec<Output>) {
+    /// The roots differ: all rows if they are few, else the roots of their parts.
+    fn differs(&mut self, to: NodeId, out: &mut Vec<Output>) {
         let rows = self.digest_rows();
-        let mut first = NodeId::from_bytes([0; 16]);
+        if rows.len() <= WHOLE_ROWS {
+            self.send_digests(to, (parts::start(0), parts::end(u8::MAX)), &rows, out);
+        } else {
+            out.push(Output::Send { to, message: Message::Parts(parts::roots(&rows)) });
+        }
+    }
+
+    /// The roots of a peer's parts: our rows of those that differ.
+    fn parts(&mut self, from: NodeId, theirs: &[u8], out: &mut Vec<Output>) {
+        let rows = self.digest_rows();
+        let Some(ranges) = parts::differing(&parts::roots(&rows), theirs) else {
+            return self.refused(from, None, Refusal::TooManyRows, out);
+        };
+        for (first, last) in ranges {
+            let (first, last) = (parts::start(first), parts::end(last));
+            let from_here = rows.partition_point(|row| row.owner < first);
+            let to_here = rows.partition_point(|row| row.owner <= last);
+            self.send_digests(from, (first, last), &rows[from_here..to_here], out);
+        }
+    }
+
+    /// All `rows` of that range, in messages that each cover a range of owners and can be answered alone.
+    fn send_digests(
+        &mut self,
+        to: NodeId,
+        (mut first, end): (NodeId, NodeId),
+        rows: &[DigestRow],
+        out: &mut Vec<Output>,
+    ) {
         let mut chunks = rows.chunks(Digest::ROWS_MAX).peekable();
         loop {
             let chunk = chunks.next().unwrap_or(&[]);
             let next = chunks.peek().and_then(|chunk| chunk.first()).map(|row| row.owner);
-            let last = next.map_or(NodeId::from_bytes([0xff; 16]), before);
+            let last = next.map_or(end, before);
             self.send_digest(to, Digest { first, last, rows: chunk.to_vec(), answer: false }, out);
             let Some(next) = next else { return };
             first = next;

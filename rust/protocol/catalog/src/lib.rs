@@ -36,6 +36,7 @@ mod node_facts;
 mod own_log;
 mod owner;
 mod owner_log;
+mod parts;
 mod refusal;
 mod repair;
 mod standing;

@@ -20,6 +20,11 @@ pub struct Config {
     /// A fixed instance that another node holds, neither answering nor proven dead, counts as held after this long;
     /// longer than membership takes to decide.
     pub holder_timeout: Duration,
+    /// Connections that this node dialled for a probe or a call, beyond the full mesh, are closed when nothing was on them
+    /// for this long.
+    pub idle_after: Duration,
+    /// Most such connections kept; the one that has been idle for longest makes room.
+    pub on_demand_max: usize,
     /// Most changes kept for those who resume a watch.
     pub history_changes_max: usize,
     /// Most bytes of them, roughly.
@@ -38,6 +43,8 @@ impl Config {
             join_timeout: Duration::from_secs(3),
             sync_patience: Duration::from_millis(500),
             holder_timeout: Duration::from_secs(6),
+            idle_after: Duration::from_mins(1),
+            on_demand_max: 256,
             history_changes_max: 4_096,
             history_bytes_max: 4 * 1024 * 1024,
             conflicts_max: 4_096,
@@ -66,6 +73,7 @@ impl Config {
             join_timeout: lan.join_timeout / 10,
             sync_patience: lan.sync_patience / 10,
             holder_timeout: lan.holder_timeout / 10,
+            idle_after: lan.idle_after / 10,
             ..lan
         }
     }
@@ -80,6 +88,9 @@ impl Config {
         }
         if self.holder_timeout <= self.membership.probe_period + self.membership.suspicion {
             return bad("holder_timeout must be more than probe_period + suspicion of membership");
+        }
+        if self.idle_after.is_zero() || self.on_demand_max == 0 {
+            return bad("idle_after and on_demand_max must be more than 0");
         }
         if self.history_changes_max == 0 || self.history_bytes_max == 0 {
             return bad("history_changes_max and history_bytes_max must be more than 0");
@@ -111,6 +122,7 @@ mod tests {
         for (config, word) in [
             (Config { sync_patience: lan.join_timeout, ..lan.clone() }, "sync_patience"),
             (Config { holder_timeout: Duration::from_secs(2), ..lan.clone() }, "holder_timeout"),
+            (Config { on_demand_max: 0, ..lan.clone() }, "on_demand_max"),
             (Config { history_bytes_max: 0, ..lan.clone() }, "history_bytes_max"),
         ] {
             let error = config.check().unwrap_err().to_string();

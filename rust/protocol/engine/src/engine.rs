@@ -178,6 +178,7 @@ impl Engine {
             Input::Disconnected { peer, connection, loss } => {
                 self.disconnected(peer, connection, loss, now, out);
             }
+            Input::Wanted { node } => self.run_membership(Members::Wanted { peer: node }, now, out),
             Input::Dialled { dial, outcome } => self.dialled(dial, outcome, now, out),
             Input::Membership { from, message } => {
                 self.run_membership(Members::Message { from, message }, now, out);
@@ -190,6 +191,7 @@ impl Engine {
             Input::Timer(Timer::Membership(timer)) => self.run_membership(Members::Timer(timer), now, out),
             Input::Timer(Timer::Catalog(timer)) => self.run_catalog(Entries::Timer(timer), now, out),
             Input::Timer(Timer::Publish) => self.publish_timer = None,
+            Input::Timer(Timer::Idle) => self.close_idle(now, out),
             Input::Timer(Timer::Join) => self.join_timer(now, out),
             Input::Timer(Timer::Holder) => self.holder_timer(now, out),
         }

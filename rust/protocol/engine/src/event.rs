@@ -44,6 +44,11 @@ pub enum Input {
         /// How it ended.
         loss: Loss,
     },
+    /// A call has chosen that node, and there is no connection to it.
+    Wanted {
+        /// The node.
+        node: NodeId,
+    },
     /// A dial of [`Output::Dial`] ended. For a success [`Input::Connected`] comes as well, before or after.
     Dialled {
         /// Which dial.
@@ -172,6 +177,12 @@ pub enum Output {
     /// A second connection to the same node, which both sides stop using: close it in order once nothing has been on
     /// it for a second.
     Retire {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// A connection that this side dialled for a probe or a call, and that nobody has needed for a while: close it in
+    /// order, unless a call of either side is under way on it.
+    CloseIdle {
         /// Which.
         connection: ConnectionId,
     },
@@ -309,6 +320,8 @@ pub enum Timer {
     Catalog(mpreg_catalog::Timer),
     /// A snapshot may be published again.
     Publish,
+    /// Connections that were dialled on demand are to be looked at.
+    Idle,
     /// No seed has answered so far, or no catalog came.
     Join,
     /// Nobody has decided whether an instance is free.

@@ -24,6 +24,7 @@ mod entries;
 mod error;
 mod event;
 mod history;
+mod idle;
 mod instance;
 mod join;
 mod links;

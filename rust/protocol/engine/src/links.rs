@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use mpreg_types::{ConnectionId, Incarnation, NodeId};
+use mpreg_types::{ConnectionId, Incarnation, NodeId, Time};
 
 /// The connections of this node to others of its cluster.
 #[derive(Debug)]
@@ -25,6 +25,15 @@ struct Peer {
 struct Link {
     connection: ConnectionId,
     dialled_by_lower: bool,
+    since: Time,
+}
+
+/// A connection that this node dialled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Dialled {
+    pub(crate) node: NodeId,
+    pub(crate) connection: ConnectionId,
+    pub(crate) since: Time,
 }
 
 /// What a new connection means.
@@ -60,8 +69,9 @@ impl Links {
         incarnation: Incarnation,
         connection: ConnectionId,
         dialled: bool,
+        now: Time,
     ) -> Opened {
-        let link = Link { connection, dialled_by_lower: (self.me < node) == dialled };
+        let link = Link { connection, dialled_by_lower: (self.me < node) == dialled, since: now };
         let Some(peer) = self.peers.get_mut(&node).filter(|peer| peer.incarnation >= incarnation) else {
             let former = self.peers.insert(node, Peer { incarnation, links: vec![link] });
             let outdated =
@@ -106,6 +116,15 @@ impl Links {
         self.peers.get(&node)?.links.last().map(|link| link.connection)
     }
 
+    /// Peers whose only connection this node dialled.
+    pub(crate) fn dialled(&self) -> impl Iterator<Item = Dialled> {
+        self.peers.iter().filter_map(|(node, peer)| {
+            let [link] = peer.links[..] else { return None };
+            let dialled = (self.me < *node) == link.dialled_by_lower;
+            dialled.then_some(Dialled { node: *node, connection: link.connection, since: link.since })
+        })
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.peers.is_empty()
     }
@@ -129,7 +148,13 @@ mod tests {
                 let mut links = Links::new(node(me));
                 for connection in order {
                     let dialled_by_lower = connection == 1;
-                    links.open(node(peer), FIRST, ConnectionId(connection), dialled_by_lower == (me < peer));
+                    links.open(
+                        node(peer),
+                        FIRST,
+                        ConnectionId(connection),
+                        dialled_by_lower == (me < peer),
+                        Time::ZERO,
+                    );
                 }
                 assert_eq!(links.used(node(peer)), Some(ConnectionId(1)), "{order:?} at {me}");
             }
@@ -139,7 +164,7 @@ mod tests {
     #[test]
     fn of_two_by_one_side_the_newer_one_is_used_and_its_end_brings_the_older_back() {
         let mut links = Links::new(node(1));
-        let open = |links: &mut Links, id| links.open(node(2), FIRST, ConnectionId(id), true);
+        let open = |links: &mut Links, id| links.open(node(2), FIRST, ConnectionId(id), true, Time::ZERO);
         assert_eq!(open(&mut links, 1), Opened::First { outdated: vec![] });
         assert_eq!(open(&mut links, 2), Opened::Another { retired: ConnectionId(1) });
         assert_eq!(links.close(node(2), ConnectionId(2)), Closed::Replaced { by: ConnectionId(1) });
@@ -151,9 +176,9 @@ mod tests {
     #[test]
     fn a_retired_connection_ends_unnoticed() {
         let mut links = Links::new(node(1));
-        links.open(node(2), FIRST, ConnectionId(1), true);
+        links.open(node(2), FIRST, ConnectionId(1), true, Time::ZERO);
         assert_eq!(
-            links.open(node(2), FIRST, ConnectionId(2), false),
+            links.open(node(2), FIRST, ConnectionId(2), false, Time::ZERO),
             Opened::Another { retired: ConnectionId(2) },
             "the new one itself"
         );
@@ -164,10 +189,10 @@ mod tests {
     #[test]
     fn a_new_start_takes_over_and_a_late_word_of_the_former_changes_nothing() {
         let mut links = Links::new(node(1));
-        links.open(node(2), FIRST, ConnectionId(1), true);
-        let second = links.open(node(2), Incarnation(2), ConnectionId(2), false);
+        links.open(node(2), FIRST, ConnectionId(1), true, Time::ZERO);
+        let second = links.open(node(2), Incarnation(2), ConnectionId(2), false, Time::ZERO);
         assert_eq!(second, Opened::First { outdated: vec![ConnectionId(1)] });
-        let late = links.open(node(2), FIRST, ConnectionId(3), true);
+        let late = links.open(node(2), FIRST, ConnectionId(3), true, Time::ZERO);
         assert_eq!(late, Opened::Stale { known: Incarnation(2) });
         assert_eq!(links.close(node(2), ConnectionId(1)), Closed::Unused);
         assert_eq!(links.used(node(2)), Some(ConnectionId(2)));

@@ -2,11 +2,11 @@
 
 use mpreg_catalog::Input as Entries;
 use mpreg_membership::{DialOutcome, Input as Members, Loss, MemberIdentity};
-use mpreg_types::{ConnectionId, NodeId, Time};
+use mpreg_types::{ConnectionId, MemberState, NodeId, Time};
 
 use crate::card::Card;
 use crate::links::{Closed, Opened};
-use crate::{CloseReason, DialId, Engine, Event, Output, PeerNode};
+use crate::{CloseReason, DialId, Engine, Event, Output, PeerNode, Timer};
 
 impl Engine {
     pub(crate) fn connected(
@@ -18,11 +18,15 @@ impl Engine {
         out: &mut Vec<Output>,
     ) {
         let (node, incarnation) = (peer.node, peer.incarnation);
-        let known = self.membership.member(node).map(|member| member.identity.incarnation);
+        let member = self.membership.member(node);
+        let is_news = member.is_none_or(|known| {
+            known.identity.incarnation != incarnation || known.state != MemberState::Alive
+        });
+        let known = member.map(|member| member.identity.incarnation);
         if let Some(known) = known.filter(|known| *known > incarnation) {
             return self.close_stale(connection, known, out);
         }
-        let outdated = match self.links.open(node, incarnation, connection, dialled) {
+        let outdated = match self.links.open(node, incarnation, connection, dialled, now) {
             Opened::Stale { known } => return self.close_stale(connection, known, out),
             Opened::Another { retired } => {
                 self.use_connection(peer, out);
@@ -41,8 +45,12 @@ impl Engine {
         }
         self.learn_card(peer, out);
         self.use_connection(peer, out);
-        self.run_catalog(Entries::Connected { peer: node }, now, out);
+        let compares = is_news || !self.has_view || self.membership.is_wanted(node);
+        let entries =
+            if compares { Entries::Connected { peer: node } } else { Entries::Attached { peer: node } };
+        self.run_catalog(entries, now, out);
         self.view_is_stale = true;
+        self.make_room(node, out);
         self.first_contact(now, out);
     }
 
@@ -105,6 +113,10 @@ impl Engine {
         let living = 1 + self.membership.members().filter(|member| is_living(member)).count();
         let beyond = living > self.config.membership.full_mesh_max;
         let active = beyond.then(|| self.membership.push_peers().into_iter().collect());
+        self.index.set_dials_on_demand(beyond);
+        if beyond && !self.has_view {
+            out.push(Output::SetTimer { timer: Timer::Idle, at: now + self.idle_look() });
+        }
         if self.has_view || beyond {
             self.has_view = beyond;
             self.run_catalog(Entries::View { active }, now, out);

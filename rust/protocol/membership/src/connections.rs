@@ -14,7 +14,7 @@ use crate::{
 impl Membership {
     /// A handshake is done: first-hand news of a start of a node, and the moment to compare tables.
     pub(crate) fn connected(&mut self, peer: MemberIdentity, out: &mut Vec<Output>) {
-        let node = peer.node;
+        let (node, incarnation) = (peer.node, peer.incarnation);
         if node == self.own_id.node {
             self.counters.malformed += 1;
             return;
@@ -46,10 +46,14 @@ impl Membership {
         } else if let Some(entry) = self.table.get_mut(node) {
             entry.member.identity.addresses = peer.addresses;
         }
-        self.greet(node, out);
+        // A connection for a probe or a call to somebody well known is no occasion to compare tables.
+        let news = !matches!(known, Some((known, MemberState::Alive)) if known == incarnation);
+        let compares =
+            if self.view.is_full_mesh() { self.own_id.node < node } else { news || self.view.wants(node) };
+        self.greet(node, compares, out);
     }
 
-    fn greet(&mut self, node: NodeId, out: &mut Vec<Output>) {
+    fn greet(&mut self, node: NodeId, compares: bool, out: &mut Vec<Output>) {
         let now = self.now;
         if let Some(entry) = self.table.get_mut(node) {
             entry.heard = now;
@@ -62,7 +66,7 @@ impl Membership {
             Some(MemberState::Suspect) => self.ask(node, out),
             _ => {}
         }
-        if self.own_id.node < node {
+        if compares {
             self.send_compare(node, out);
         }
         for message in self.pending.remove(&node).into_iter().flatten() {
@@ -145,6 +149,14 @@ impl Membership {
         }
         queue.push_back(message);
         self.dialer.demand(to, &addresses, self.now);
+    }
+
+    /// There is data for a living member: dials it, unless it is connected or being dialled.
+    pub(crate) fn wanted(&mut self, peer: NodeId) {
+        let living = self.table.get(peer).filter(|entry| entry.is_living() && !self.peers.contains(&peer));
+        if let Some(entry) = living {
+            self.dialer.demand(peer, &entry.member.identity.addresses, self.now);
+        }
     }
 
     /// Messages for a member that cannot be reached or is no more.

@@ -82,6 +82,12 @@ impl Dialer {
         }
     }
 
+    /// True for who answers at a seed: that connection is kept.
+    pub(crate) fn is_seed(&self, node: NodeId) -> bool {
+        let seeds = self.targets.iter().filter(|(target, _)| matches!(target, Target::Seed(_)));
+        seeds.into_iter().any(|(_, seed)| seed.answered_by == Some(node))
+    }
+
     /// Seeds where a connected peer answers need no dial; others are dialled for ever.
     pub(crate) fn check_seeds(&mut self, now: Time, is_peer: impl Fn(&Addresses, Option<NodeId>) -> bool) {
         for (target, attempt) in &mut self.targets {

@@ -28,6 +28,11 @@ pub enum Input {
         /// How it ended.
         loss: Loss,
     },
+    /// Somebody has data for that member and there is no connection: dial it once, unless it is being dialled.
+    Wanted {
+        /// The member.
+        peer: NodeId,
+    },
     /// Proof of process death that the driver has by itself: an abrupt end *and* a refused redial. (An abrupt loss
     /// followed by [`DialOutcome::Refused`] is understood without it.)
     ProcessGone {
@@ -241,6 +246,9 @@ pub enum Message {
         #[serde(with = "serde_bytes")]
         hash: [u8; 16],
     },
+    /// Hashes of the sender's living rows by the first byte of their node, 256 times 8 bytes: answered by the tables of
+    /// those ranges that differ.
+    Parts(#[serde(with = "serde_bytes")] Vec<u8>),
     /// All rows of the sender with `after < node <= until`.
     Table {
         /// Lower end, not included; `None`: from the first.

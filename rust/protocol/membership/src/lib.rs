@@ -36,6 +36,7 @@ mod leaving;
 mod member;
 mod membership;
 mod news;
+mod parts;
 mod repair;
 mod row;
 mod rumours;

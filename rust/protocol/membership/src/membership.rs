@@ -150,7 +150,7 @@ impl Membership {
 
     /// False for a connection that membership does not need: it may be closed when it idles.
     pub fn is_wanted(&self, peer: NodeId) -> bool {
-        self.view.wants(peer)
+        self.view.wants(peer) || self.dialer.is_seed(peer)
     }
 
     /// Peers that membership pushes its news to now, and catalog batches go the same way: all in a full mesh, the
@@ -178,6 +178,7 @@ impl Membership {
             }
             Input::Connected { peer } => self.connected(peer, out),
             Input::Disconnected { peer, loss } => self.disconnected(peer, loss),
+            Input::Wanted { peer } => self.wanted(peer),
             Input::ProcessGone { peer } => self.process_gone(peer, out),
             Input::AddressTaken { by, former } => self.address_taken(by, former, out),
             Input::Dialled { dial, outcome } => self.dialled(dial, outcome, out),
@@ -225,7 +226,7 @@ impl Membership {
                     }
                     Message::Swim(packet) => self.packet(from, &packet, out),
                     Message::Leave(_) => self.counters.bad_leave += 1,
-                    Message::Compare { .. } | Message::WantLeaves(_) => {}
+                    Message::Compare { .. } | Message::Parts(_) | Message::WantLeaves(_) => {}
                 }
                 return;
             }
@@ -235,6 +236,7 @@ impl Membership {
             Message::Swim(packet) => self.packet(from, &packet, out),
             Message::News(rows) => self.learn(rows, Origin::News(from), out),
             Message::Compare { hash } => self.compare(from, hash, out),
+            Message::Parts(theirs) => self.parts(from, &theirs, out),
             Message::Table { after, until, rows } => self.table_from(from, after, until, rows, out),
             Message::WantLeaves(nodes) => self.send_leaves(from, nodes, out),
             Message::Leave(_) => self.counters.bad_leave += 1,

@@ -9,12 +9,15 @@ use mpreg_types::{MemberState, NodeId};
 use rand::RngExt;
 
 use crate::membership::Membership;
+use crate::parts;
 use crate::rumours::Origin;
 use crate::schedule::Task;
 use crate::{Message, Output, Row, RowState};
 
 /// Rows of a table are cut into messages of about this many bytes, well below the largest frame.
 const TABLE_BYTES: usize = 60_000;
+/// Up to this many rows a table that differs is sent whole; beyond, its parts are compared first.
+const WHOLE_ROWS: usize = 512;
 /// Most leaves sent for one question; who lacks more asks again.
 const LEAVES_MAX: usize = 256;
 
@@ -44,10 +47,31 @@ impl Membership {
     /// A peer's hash: silence if it is ours, our table if not.
     pub(crate) fn compare(&self, from: NodeId, hash: [u8; 16], out: &mut Vec<Output>) {
         let own = self.own_row();
-        if hash != self.table.hash(&own) {
-            out.extend(
-                tables(self.table.rows(&own)).into_iter().map(|message| Output::Send { to: from, message }),
-            );
+        if hash == self.table.hash(&own) {
+            return;
+        }
+        let rows = self.table.rows(&own);
+        if rows.len() <= WHOLE_ROWS {
+            let messages = tables(rows, None, None).into_iter();
+            out.extend(messages.map(|message| Output::Send { to: from, message }));
+        } else {
+            let message = Message::Parts(parts::hashes(&rows));
+            out.push(Output::Send { to: from, message });
+        }
+    }
+
+    /// Hashes of a peer's parts: our rows of those that differ.
+    pub(crate) fn parts(&mut self, from: NodeId, theirs: &[u8], out: &mut Vec<Output>) {
+        let rows = self.table.rows(&self.own_row());
+        let Some(ranges) = parts::differing(&parts::hashes(&rows), theirs) else {
+            self.counters.malformed += 1;
+            return;
+        };
+        for (first, last) in ranges {
+            let (after, until) = (parts::before(first), parts::end(last));
+            let part = rows.iter().filter(|row| (first..=last).contains(&row.node.as_bytes()[0]));
+            let messages = tables(part.cloned().collect(), after, until).into_iter();
+            out.extend(messages.map(|message| Output::Send { to: from, message }));
         }
     }
 
@@ -105,10 +129,10 @@ impl Membership {
     }
 }
 
-/// Cuts sorted rows into messages; together they cover every node there could be.
-fn tables(rows: Vec<Row>) -> Vec<Message> {
+/// Cuts sorted rows into messages; together they cover every node there could be in `after < node <= until`.
+fn tables(rows: Vec<Row>, mut after: Option<NodeId>, end: Option<NodeId>) -> Vec<Message> {
     let mut messages = Vec::new();
-    let (mut part, mut bytes, mut after) = (Vec::new(), 0, None);
+    let (mut part, mut bytes) = (Vec::new(), 0);
     for row in rows {
         if bytes + row.weight() > TABLE_BYTES
             && let Some(until) = part.last().map(|row: &Row| row.node)
@@ -120,7 +144,7 @@ fn tables(rows: Vec<Row>) -> Vec<Message> {
         bytes += row.weight();
         part.push(row);
     }
-    messages.push(Message::Table { after, until: None, rows: part });
+    messages.push(Message::Table { after, until: end, rows: part });
     messages
 }
 
@@ -145,7 +169,7 @@ mod tests {
                 addresses: Addresses::new(vec!["10.0.0.1:40000".to_owned()]).unwrap(),
             }
         };
-        let messages = tables((0..3000).map(row).collect());
+        let messages = tables((0..3000).map(row).collect(), None, None);
         assert!(messages.len() > 2);
         let (mut expected_after, mut count) = (None, 0);
         for message in &messages {

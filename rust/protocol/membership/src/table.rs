@@ -109,14 +109,19 @@ impl Table {
     pub(crate) fn hash(&self, own: &Row) -> [u8; 16] {
         let mut sha = Sha256::new();
         for row in self.rows(own).iter().filter(|row| row.state <= RowState::Suspect) {
-            sha.update(row.node.as_bytes());
-            sha.update(row.incarnation.0.to_be_bytes());
-            sha.update(row.generation.to_be_bytes());
-            sha.update(row.refutation.to_be_bytes());
-            sha.update([u8::from(row.state == RowState::Suspect)]);
+            hash_row(row, &mut sha);
         }
         let mut hash = [0; 16];
         hash.copy_from_slice(&sha.finalize()[..16]);
         hash
     }
+}
+
+/// What two nodes compare of one row.
+pub(crate) fn hash_row(row: &Row, sha: &mut Sha256) {
+    sha.update(row.node.as_bytes());
+    sha.update(row.incarnation.0.to_be_bytes());
+    sha.update(row.generation.to_be_bytes());
+    sha.update(row.refutation.to_be_bytes());
+    sha.update([u8::from(row.state == RowState::Suspect)]);
 }

@@ -9,6 +9,7 @@ use crate::Candidate;
 pub struct Choice {
     /// Who.
     pub candidate: Arc<Candidate>,
-    /// The connection to it that stood at the moment of the choice; `None`: it is the own node.
+    /// The connection to it that stood at the moment of the choice; `None`: it is the own node, or one that has to be dialled
+    /// first.
     pub connection: Option<ConnectionId>,
 }

@@ -145,6 +145,8 @@ fn reason(asked: &Asked<'_>, member: &Member, chosen: Option<&Member>) -> Option
         Some(class.behind(best))
     } else if member.candidate.version < chosen.candidate.version {
         Some(Obstacle::LowerVersion)
+    } else if chosen.candidate.peer.is_at_hand() && !member.candidate.peer.is_at_hand() {
+        Some(Obstacle::NotAtHand)
     } else {
         Some(Obstacle::NotDrawn)
     }

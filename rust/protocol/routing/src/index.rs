@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use mpreg_types::{
     ClusterId, FunctionId, FunctionName, FunctionVersion, Incarnation, MemberState, NodeId, ResourceSet,
@@ -38,6 +39,7 @@ pub struct Index {
     renamed: Arc<BTreeMap<FunctionId, Arc<Named>>>,
     sets: Interner,
     mean: Arc<MeanLoad>,
+    dials_on_demand: Arc<AtomicBool>,
     version: u64,
     changed: bool,
 }
@@ -54,7 +56,9 @@ impl Index {
     /// Knows the own node only.
     pub fn new(own: Own) -> Self {
         let mean = Arc::<MeanLoad>::default();
-        let peer = Arc::new(PeerState::new(own.node, own.incarnation, true, Arc::clone(&mean)));
+        let dials_on_demand = Arc::<AtomicBool>::default();
+        let (node, shared) = (own.node, Arc::clone(&dials_on_demand));
+        let peer = Arc::new(PeerState::new(node, own.incarnation, true, Arc::clone(&mean), shared));
         let mut index = Self {
             own: Arc::clone(&peer),
             cluster: own.cluster,
@@ -64,6 +68,7 @@ impl Index {
             renamed: Arc::default(),
             sets: Interner::default(),
             mean,
+            dials_on_demand,
             version: 0,
             changed: true,
         };
@@ -87,7 +92,8 @@ impl Index {
             Some(_) => self.drop_node(node),
             None => {}
         }
-        let peer = Arc::new(PeerState::new(node, incarnation, false, Arc::clone(&self.mean)));
+        let (mean, shared) = (Arc::clone(&self.mean), Arc::clone(&self.dials_on_demand));
+        let peer = Arc::new(PeerState::new(node, incarnation, false, mean, shared));
         self.add_node(Arc::clone(&peer), node.to_string().into());
         Some(peer)
     }
@@ -103,6 +109,14 @@ impl Index {
             && peer.member() != state
         {
             peer.set_member(state);
+            self.changed = true;
+        }
+    }
+
+    /// Whether nodes without a connection are candidates, to be dialled for the call that chose them: so in a cluster too
+    /// large for a connection between every two.
+    pub fn set_dials_on_demand(&mut self, on: bool) {
+        if self.dials_on_demand.swap(on, Ordering::Relaxed) != on {
             self.changed = true;
         }
     }

@@ -55,10 +55,13 @@ impl PeerLoad {
         self.reported_at.store(now.as_micros().saturating_add(1), Ordering::Relaxed);
     }
 
+    pub(crate) fn reported_at(&self) -> Option<Time> {
+        self.reported_at.load(Ordering::Relaxed).checked_sub(1).map(Time::from_micros)
+    }
+
     /// What was reported in the last [`LOAD_FRESH`], and what was sent or ended since.
     pub(crate) fn known(&self, now: Time) -> Option<u32> {
-        let at = self.reported_at.load(Ordering::Relaxed).checked_sub(1)?;
-        if now.since(Time::from_micros(at)) > LOAD_FRESH {
+        if now.since(self.reported_at()?) > LOAD_FRESH {
             return None;
         }
         let report = self.report.load(Ordering::Relaxed);

@@ -25,13 +25,21 @@ pub struct PeerState {
     load: PeerLoad,
     mean: Arc<MeanLoad>,
     circuit: Circuit,
+    /// Of the whole cluster, shared by all its nodes.
+    dials_on_demand: Arc<AtomicBool>,
 }
 
 /// Round trips below this are equal.
 const RTT_EQUAL_US: u32 = 1_000;
 
 impl PeerState {
-    pub(crate) fn new(node: NodeId, incarnation: Incarnation, own: bool, mean: Arc<MeanLoad>) -> Self {
+    pub(crate) fn new(
+        node: NodeId,
+        incarnation: Incarnation,
+        own: bool,
+        mean: Arc<MeanLoad>,
+        dials_on_demand: Arc<AtomicBool>,
+    ) -> Self {
         Self {
             node,
             incarnation,
@@ -43,6 +51,7 @@ impl PeerState {
             load: PeerLoad::default(),
             mean,
             circuit: Circuit::default(),
+            dials_on_demand,
         }
     }
 
@@ -67,6 +76,16 @@ impl PeerState {
             0 => None,
             id => Some(ConnectionId(id)),
         }
+    }
+
+    /// True for another node that a call may choose without a connection: it is dialled for the call.
+    pub fn is_dialled_on_demand(&self) -> bool {
+        !self.own && self.dials_on_demand.load(Ordering::Relaxed)
+    }
+
+    /// True if a call can go there at once.
+    pub(crate) fn is_at_hand(&self) -> bool {
+        self.own || self.connection().is_some()
     }
 
     /// A connection stands, or another one takes the place of the former.
@@ -135,6 +154,11 @@ impl PeerState {
         self.load.report(load, now, &self.mean);
     }
 
+    /// When it last said how busy it is: with every reply.
+    pub fn reported_at(&self) -> Option<Time> {
+        self.load.reported_at()
+    }
+
     /// Its load as far as known: reported in the last [`crate::LOAD_FRESH`] and corrected by own calls since.
     pub fn known_load(&self, now: Time) -> Option<u32> {
         self.load.known(now)
@@ -195,7 +219,7 @@ mod tests {
     use super::*;
 
     fn peer() -> PeerState {
-        PeerState::new(NodeId::from_bytes([1; 16]), Incarnation(1), false, Arc::default())
+        PeerState::new(NodeId::from_bytes([1; 16]), Incarnation(1), false, Arc::default(), Arc::default())
     }
 
     fn at(rtt_us: u32) -> PeerState {

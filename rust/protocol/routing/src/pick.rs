@@ -39,7 +39,8 @@ pub(crate) fn pick<'a>(asked: &Asked<'_>, sources: &[Option<&'a Named>]) -> Opti
 /// them; each is equally likely, because those drawn in vain are drawn again.
 fn draw<'a>(asked: &Asked<'_>, named: &'a Named, chance: &mut Chance) -> Option<&'a Member> {
     let group = named.groups.iter().find(|group| asked.selector.version.matches(&group.version))?;
-    let is_best = |member: &Member| asked.standing(member) == Ok(Class::BEST);
+    let is_best =
+        |member: &Member| asked.standing(member) == Ok(Class::BEST) && member.candidate.peer.is_at_hand();
     if let Some(own) = group.own.filter(|_| asked.context.own_call) {
         let own = &group.members[own];
         if is_preferred(own) && is_best(own) {
@@ -80,6 +81,8 @@ struct Best<'q, 'a> {
     chance: Chance,
     class: Class,
     version: Option<&'a FunctionVersion>,
+    /// Those of the best that a call can go to at once are taken first; a sticky call goes where it belongs.
+    at_hand: bool,
     /// Two of the best, each pair equally likely (reservoir sampling; Vitter, ACM TOMS 1985).
     drawn: [Option<&'a Member>; 2],
     seen: usize,
@@ -95,6 +98,7 @@ impl<'q, 'a> Best<'q, 'a> {
             chance,
             class: Class::BEST,
             version: None,
+            at_hand: false,
             drawn: [None; 2],
             seen: 0,
             own: None,
@@ -110,14 +114,15 @@ impl<'q, 'a> Best<'q, 'a> {
     fn consider(&mut self, member: &'a Member) {
         let Ok(class) = self.asked.standing(member) else { return };
         let version = &member.candidate.version;
+        let at_hand = self.asked.selector.sticky.is_some() || member.candidate.peer.is_at_hand();
         if let Some(best) = self.version {
-            let worse = class > self.class || (class == self.class && version < best);
-            if worse {
+            let order = self.class.cmp(&class).then(version.cmp(best)).then(at_hand.cmp(&self.at_hand));
+            if order.is_lt() {
                 return;
             }
         }
-        if (class, Some(version)) != (self.class, self.version) {
-            *self = Self { class, version: Some(version), ..Self::new(self.asked, self.chance) };
+        if (class, Some(version), at_hand) != (self.class, self.version, self.at_hand) {
+            *self = Self { class, version: Some(version), at_hand, ..Self::new(self.asked, self.chance) };
         }
         self.add(member);
     }

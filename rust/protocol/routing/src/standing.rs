@@ -13,6 +13,8 @@ use crate::named::Member;
 pub enum Obstacle {
     /// As good as the chosen one.
     NotDrawn,
+    /// No connection to it yet, and one with a connection is there.
+    NotAtHand,
     /// A higher version is there.
     LowerVersion,
     /// An owner with the caller's own contract is there.
@@ -44,6 +46,7 @@ impl Obstacle {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NotDrawn => "as good as the chosen one",
+            Self::NotAtHand => "to be dialled first",
             Self::LowerVersion => "lower version",
             Self::OtherContract => "other signature",
             Self::Tried => "tried already",
@@ -133,7 +136,7 @@ impl<'a> Asked<'a> {
             }
             class |= Class::DRAINING;
         }
-        if peer.connection().is_none() && !peer.is_own() {
+        if !peer.is_at_hand() && !peer.is_dialled_on_demand() {
             return Err(Obstacle::Unreachable);
         }
         if peer.circuit_is_open(self.context.now) {

@@ -140,6 +140,7 @@ impl CallTable {
             handed_on: now,
             started_at: None,
             wait_until: None,
+            dialled: false,
             retries_left: request.retries,
             sent: 0,
             idempotent: request.idempotent,

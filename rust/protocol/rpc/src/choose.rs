@@ -54,10 +54,16 @@ impl CallTable {
     }
 
     fn go<P: Outbound>(&mut self, index: Index, choice: Choice, turn: &mut Turn<'_, P>) {
-        let Some(slot) = self.slots.get_mut(index) else { return };
         let Choice { candidate, connection } = choice;
+        if connection.is_none()
+            && candidate.peer.is_dialled_on_demand()
+            && self.dials(index, &candidate, turn)
+        {
+            return;
+        }
+        let Some(slot) = self.slots.get_mut(index) else { return };
         slot.aim_at(&candidate);
-        slot.wait_until = None;
+        (slot.wait_until, slot.dialled) = (None, false);
         if let Some(timeout) = candidate.timeout {
             slot.deadline = slot.deadline.min(slot.begun + timeout);
         }
@@ -73,6 +79,24 @@ impl CallTable {
             Some(connection) => self.send(index, connection, turn),
             None => self.not_sent(index, turn),
         }
+    }
+
+    /// Has the chosen node dialled, or lets the call go on waiting for that. False: it has waited long enough.
+    fn dials<P: Outbound>(&mut self, index: Index, to: &Candidate, turn: &mut Turn<'_, P>) -> bool {
+        let Some(slot) = self.slots.get_mut(index) else { return false };
+        let limit = (slot.begun + self.config.dial_max).min(slot.deadline);
+        if turn.now >= limit {
+            return false;
+        }
+        // Woken by other news than time: the dial is under way.
+        let was_dialled = std::mem::replace(&mut slot.dialled, true);
+        let under_way = slot.wait_until.filter(|until| was_dialled && turn.now < *until);
+        let until = under_way.unwrap_or_else(|| {
+            turn.port.dial(to.node());
+            limit.min(turn.now + self.config.dial_patience)
+        });
+        self.await_candidate(index, turn.now, until);
+        true
     }
 
     fn send<P: Outbound>(&mut self, index: Index, on: ConnectionId, turn: &mut Turn<'_, P>) {

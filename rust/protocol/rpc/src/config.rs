@@ -12,6 +12,10 @@ pub struct TableConfig {
     pub verdict_max: Duration,
     /// While calls wait for a slot of the own node that another thread holds: how often to look again.
     pub poll: Duration,
+    /// How long a call waits for a connection to the node it chose before it chooses again.
+    pub dial_patience: Duration,
+    /// How long a call waits for connections in all.
+    pub dial_max: Duration,
 }
 
 impl Default for TableConfig {
@@ -21,6 +25,8 @@ impl Default for TableConfig {
             verdict_extra: Duration::from_millis(20),
             verdict_max: Duration::from_millis(100),
             poll: Duration::from_millis(2),
+            dial_patience: Duration::from_millis(500),
+            dial_max: Duration::from_secs(2),
         }
     }
 }
@@ -41,6 +47,8 @@ pub struct SwitchConfig {
     pub deadline_max: Duration,
     /// While calls wait for a slot that a local call holds: how often to look again.
     pub poll: Duration,
+    /// How long a call waits for a connection to the node it chose.
+    pub dial_max: Duration,
 }
 
 impl Default for SwitchConfig {
@@ -52,6 +60,7 @@ impl Default for SwitchConfig {
             verdict_max: Duration::from_millis(100),
             deadline_max: Duration::from_hours(24),
             poll: Duration::from_millis(2),
+            dial_max: Duration::from_secs(2),
         }
     }
 }

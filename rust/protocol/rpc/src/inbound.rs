@@ -18,6 +18,8 @@ pub(crate) struct Inbound {
     pub(crate) cargo: Option<Cargo>,
     /// Its place among the waiting calls, from the first time it waits until it leaves here.
     pub(crate) waiting: Option<Waiting>,
+    /// It waits, or has waited, for a connection to the node chosen for it.
+    pub(crate) dialled: bool,
     pub(crate) place: Place,
 }
 

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use mpreg_routing::Snapshot;
-use mpreg_types::{CallHead, ConnectionId, ErrorBody, Payload, StreamId, Time};
+use mpreg_types::{CallHead, ConnectionId, ErrorBody, NodeId, Payload, StreamId, Time};
 
 use crate::{CallKey, Claim, Running};
 
@@ -21,6 +21,9 @@ pub trait Outbound {
 
     /// Round-trip time of a connection, if it was measured.
     fn round_trip(&self, connection: ConnectionId) -> Option<Duration>;
+
+    /// A call waits for a connection to `node`: dial it. Another snapshot comes when it stands. Clients have nobody to dial.
+    fn dial(&mut self, _node: NodeId) {}
 
     /// Hands a call to a connection. An error says that provably no byte of it leaves.
     fn send_call(

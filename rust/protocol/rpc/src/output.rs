@@ -1,4 +1,4 @@
-use mpreg_types::{CallHead, ConnectionId, Payload, ReplyHead, StreamId, Time};
+use mpreg_types::{CallHead, ConnectionId, NodeId, Payload, ReplyHead, StreamId, Time};
 
 use crate::{Claim, InboundKey, Running, SendFailure};
 
@@ -37,6 +37,11 @@ pub enum Output {
         head: CallHead,
         /// The arguments, untouched.
         value: Payload,
+    },
+    /// A call waits for a connection to that node: dial it. Another snapshot comes when it stands.
+    Dial {
+        /// Which.
+        node: NodeId,
     },
     /// Cancel a call that was forwarded.
     CancelRemote {

@@ -27,6 +27,8 @@ pub(crate) struct CallSlot {
     pub(crate) started_at: Option<Time>,
     /// While it waits for a candidate: until when.
     pub(crate) wait_until: Option<Time>,
+    /// The wait is for a connection to the node it chose.
+    pub(crate) dialled: bool,
     pub(crate) retries_left: u8,
     /// How often it was handed on: to a connection, or to a function of this process.
     pub(crate) sent: u8,

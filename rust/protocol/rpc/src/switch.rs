@@ -146,6 +146,7 @@ impl Switch {
             deadline,
             cargo: Some(Cargo { head, value }),
             waiting: None,
+            dialled: false,
             place: Place::Arriving { wait_until: None },
         };
         let Some(index) = self.calls.insert_with(make) else {
@@ -254,6 +255,7 @@ impl Switch {
                 let relay = Relay::new(to, peer, false, wanted.clone());
                 self.forward(index, relay, step);
             }
+            Some((None, peer)) if peer.is_dialled_on_demand() && self.dials(index, node, step) => {}
             Some((None, _)) => {
                 let text = "the node that the call names cannot be reached from its entry node";
                 self.refuse_for(index, ErrorBody::new(ErrorCode::NoRoute, text), Some(node), step);
@@ -281,6 +283,10 @@ impl Switch {
             }
             Ok(choice) => {
                 let Some(to) = choice.connection else {
+                    let (node, peer) = (choice.candidate.node(), &choice.candidate.peer);
+                    if peer.is_dialled_on_demand() && self.dials(index, node, step) {
+                        return;
+                    }
                     let text = "the connection to the chosen node was lost before the call was sent";
                     let body = ErrorBody::new(ErrorCode::ConnectionLost, text);
                     return self.refuse_for(index, body, Some(choice.candidate.node()), step);
@@ -291,6 +297,22 @@ impl Switch {
                 self.forward(index, relay, step);
             }
         }
+    }
+
+    /// Has the chosen node dialled, or lets the call go on waiting for that. False: it has waited long enough.
+    fn dials(&mut self, index: Index, node: NodeId, step: &mut Step<'_>) -> bool {
+        let Some(call) = self.calls.get(index) else { return false };
+        let limit = (call.arrived + self.config.dial_max).min(call.deadline);
+        if step.now >= limit || !self.reserve_wait(index) {
+            return false;
+        }
+        if let Some(call) = self.calls.get_mut(index)
+            && !std::mem::replace(&mut call.dialled, true)
+        {
+            step.out.push(Output::Dial { node });
+        }
+        self.await_candidate(index, limit, step.now);
+        true
     }
 
     fn nobody(

@@ -1,9 +1,9 @@
 use std::time::Duration;
 
-use mpreg_types::{Executed, LeaveReason};
+use mpreg_types::{ErrorCode, Executed, LeaveReason};
 
 use crate::oracle::{calls_are_honest, converges};
-use crate::world::Offer;
+use crate::world::{Habits, Offer};
 use crate::{Violation, World};
 
 const NODES: usize = 5;
@@ -41,6 +41,51 @@ pub fn calls_without_faults(seed: u64) -> Result<(), Violation> {
     }
     Ok(())
 }
+
+/// Nodes in a mesh that is larger than the full one.
+const MANY: usize = 101;
+
+/// In a mesh with few connections most callers have none to the nodes they call: those are dialled, no call fails for it,
+/// and connections that nobody needs any more are closed.
+pub fn calls_beyond_the_full_mesh(seed: u64) -> Result<(), Violation> {
+    let mut world = World::new(MANY, CLIENTS, seed);
+    world.records = false;
+    world.config.idle_after = Duration::from_secs(3);
+    for place in 0..MANY {
+        world.start(place, &[0]);
+    }
+    // Everybody is connected to place 0, the seed.
+    for place in 1..=WORKERS {
+        offer_work(&mut world, place);
+    }
+    converges(&mut world, Duration::from_secs(10))?;
+    for place in MANY..MANY + CLIENTS {
+        world.start(place, &[]);
+    }
+    // What was dialled while the mesh formed is closed.
+    world.run(Duration::from_secs(8));
+    world.habits = Habits { refuses: 0, raises: 0, hangs: 0, gives_up: 0, ..world.habits };
+    world.load(400, Duration::from_secs(1));
+    world.run(Duration::from_secs(3));
+    calls_are_honest(&world)?;
+    // Deadlines are as short as 20 ms here.
+    let told = |code| world.ledger.count(|ending| ending.error.is_some_and(|(said, _)| said == code));
+    let (results, late) =
+        (world.ledger.count(|ending| ending.error.is_none()), told(ErrorCode::DeadlineExceeded));
+    let per_node = world.connections() * 2 / MANY;
+    if results < 300 || results + late < 400 || world.wanted < 20 || per_node > MAX_PER_NODE {
+        let what = format!(
+            "of 400 calls {results} got a result and {late} ran out of time; {} dials for calls, {per_node} connections \
+             per node",
+            world.wanted
+        );
+        return Err(Violation::new("calls reach nodes that are not connected", what));
+    }
+    Ok(())
+}
+
+/// The active view in both directions, and what was dialled for probes and calls in the last seconds.
+const MAX_PER_NODE: usize = 60;
 
 /// Calls while connections break, processes die, stall, drain and come back, and links are cut.
 pub fn calls_survive_chaos(seed: u64) -> Result<(), Violation> {

@@ -7,7 +7,7 @@ mod idle;
 mod scale;
 mod stalls;
 
-pub use calls::{calls_survive_chaos, calls_without_faults, chaos};
+pub use calls::{calls_beyond_the_full_mesh, calls_survive_chaos, calls_without_faults, chaos};
 pub use catalog::{changes_reach_all, nodes_come_and_go, split_and_heal};
 pub use deaths::{process_deaths, silent_deaths};
 pub use idle::idle_mesh;
@@ -28,5 +28,6 @@ pub const ALL: &[(&str, Scenario)] = &[
     ("paused_for_long", paused_for_long),
     ("idle_mesh", idle_mesh),
     ("calls_without_faults", calls_without_faults),
+    ("calls_beyond_the_full_mesh", calls_beyond_the_full_mesh),
     ("calls_survive_chaos", calls_survive_chaos),
 ];

@@ -7,7 +7,7 @@ use mpreg_types::{ConnectionId, Time};
 
 use super::World;
 use crate::frame::Frame;
-use crate::item::{Dialling, Item};
+use crate::item::{Dialling, Item, Spot};
 
 /// Longest time between a write and its flush, in microseconds.
 const FLUSH_US: u64 = 100;
@@ -109,6 +109,19 @@ impl World {
         self.flush(id, side);
         self.end_way(id, side, Loss::Orderly);
         self.lost(id, side, Loss::Orderly);
+    }
+
+    /// Closes a connection that nobody has needed for a while, unless a call is under way on it.
+    pub(crate) fn close_idle(&mut self, spot: Spot, id: ConnectionId) {
+        if !self.is_there(spot) {
+            return;
+        }
+        let calls =
+            self.side_of(spot.place, id).and_then(|side| self.wires.get(&id)?.ways[side].pending().into());
+        let switch = self.places[spot.place].process.as_ref().and_then(|process| process.switch.as_ref());
+        if calls == Some(0) && switch.is_some_and(|switch| switch.is_quiet(id)) {
+            self.close(spot.place, id);
+        }
     }
 
     fn ended(&mut self, id: ConnectionId, side: usize, loss: Loss) {

@@ -67,8 +67,20 @@ impl World {
             }
             Output::Close { connection, .. } => self.close(spot.place, connection),
             Output::Retire { connection } => self.after(RETIRED, Item::Retired(spot, connection)),
+            Output::CloseIdle { connection } => {
+                self.after(Duration::ZERO, Item::CloseIdle(spot, connection));
+            }
             Output::Publish(snapshot) => self.published(spot.place, snapshot),
             Output::Event(event) => self.event(spot.place, &event),
+        }
+    }
+
+    /// A call at `place` waits for a connection: its engine hears of it as from another thread.
+    pub(crate) fn wanted(&mut self, place: usize, node: NodeId) {
+        self.wanted += 1;
+        if let Some(process) = &self.places[place].process {
+            let spot = Spot { place, start: process.start };
+            self.after(Duration::ZERO, Item::Wanted(spot, node));
         }
     }
 

@@ -92,6 +92,7 @@ impl World {
             Output::CancelLocal { key, .. } => self.stop_job(place, JobKey::Remote(key)),
             Output::Reply { to, stream, head, value } => self.reply(place, to, stream, &head, value),
             Output::CancelRemote { to, stream } => self.write(place, to, Frame::Cancel(stream)),
+            Output::Dial { node } => self.wanted(place, node),
             Output::Started { to, tokens } => {
                 let mut payload = Vec::new();
                 encode_started(tokens, &mut payload);

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use mpreg_routing::Snapshot;
 use mpreg_rpc::{CallKey, LocalCall, Outbound, SendFailure};
-use mpreg_types::{CallHead, ConnectionId, ErrorBody, Payload, StreamId};
+use mpreg_types::{CallHead, ConnectionId, ErrorBody, NodeId, Payload, StreamId};
 
 use super::World;
 use crate::frame::Frame;
@@ -31,6 +31,10 @@ impl Outbound for Desk<'_> {
 
     fn round_trip(&self, _: ConnectionId) -> Option<Duration> {
         Some(Duration::from_millis(2))
+    }
+
+    fn dial(&mut self, node: NodeId) {
+        self.world.wanted(self.place, node);
     }
 
     fn send_call(

@@ -40,6 +40,8 @@ pub struct World {
     pub links: Links,
     /// How handlers behave.
     pub habits: Habits,
+    /// Dials that calls asked for.
+    pub wanted: u64,
     /// What became of every call.
     pub ledger: Ledger,
     /// What every owner ever offered.
@@ -92,6 +94,7 @@ impl World {
             agenda: Agenda::new(),
             rng: SmallRng::seed_from_u64(seed),
             last_wire: 0,
+            wanted: 0,
             last_stamp: 0,
         };
         for number in 0..nodes + clients {
@@ -181,6 +184,8 @@ impl World {
             | Item::Tick(spot)
             | Item::DialEnds(spot, ..)
             | Item::Retired(spot, _)
+            | Item::CloseIdle(spot, _)
+            | Item::Wanted(spot, _)
             | Item::JobBegins(spot, _)
             | Item::JobEnds(spot, _)
             | Item::Call(spot)
@@ -210,6 +215,12 @@ impl World {
             Item::Retired(spot, wire) => {
                 if self.is_there(spot) {
                     self.close(spot.place, wire);
+                }
+            }
+            Item::CloseIdle(spot, wire) => self.close_idle(spot, wire),
+            Item::Wanted(spot, node) => {
+                if self.is_there(spot) {
+                    self.hear(spot.place, mpreg_engine::Input::Wanted { node });
                 }
             }
             Item::JobBegins(spot, job) => self.job_begins(spot, job),

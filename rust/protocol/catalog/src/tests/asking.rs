@@ -3,7 +3,7 @@
 use mpreg_types::{MemberState, NodeId};
 
 use super::bench::{Bench, OWNER, RELAY, batch, batch_of, id, nothing, snapshot, wants_in};
-use crate::{Digest, DigestRow, Input, Message, Output, WantRow};
+use crate::{Digest, DigestRow, Event, Input, Message, Output, Refusal, WantRow, parts};
 
 #[test]
 fn a_gap_is_not_taken_and_asked_for_after_half_a_second() {
@@ -117,8 +117,9 @@ fn a_long_digest_is_told_in_ranges_that_each_stand_alone() {
     };
     let (mut bench, mut same) = (filled(), filled());
     same.take(batch(1, 1, &[(1, "a", Some("1"))]));
-    let root = same.catalog.root();
-    let out = bench.run(Input::Message { from: id(RELAY), message: Message::Root(root) });
+    // Every part differs from what nobody has.
+    let nothing_alike = vec![1; parts::roots(&[]).len()];
+    let out = bench.run(Input::Message { from: id(RELAY), message: Message::Parts(nothing_alike) });
     let digests = out.into_iter().filter_map(|output| match output {
         Output::Send { message: Message::Digest(digest), .. } => Some(digest),
         _ => None,
@@ -134,4 +135,34 @@ fn a_long_digest_is_told_in_ranges_that_each_stand_alone() {
     }
     let [Output::Send { message: Message::Digest(answer), .. }] = &answers[..] else { panic!("{answers:?}") };
     assert_eq!(answer.rows.iter().map(|row| row.owner).collect::<Vec<_>>(), [id(OWNER)]);
+}
+
+#[test]
+fn of_large_catalogs_only_the_parts_that_differ_are_told() {
+    let filled = || {
+        let mut bench = Bench::new();
+        for owner in 10..10 + Digest::ROWS_MAX as u64 {
+            bench.member(owner, 100, MemberState::Alive);
+            bench.take(batch_of(owner, 1, 100, 1, &[(1, "a", Some("1"))]));
+        }
+        bench
+    };
+    let (mut bench, mut same) = (filled(), filled());
+    let from = id(RELAY);
+    let root = bench.catalog.root();
+    assert_eq!(same.run(Input::Message { from, message: Message::Root(root) }), [], "equal: silence");
+    let mut parts = parts::roots(&bench.catalog.digest_rows());
+    assert_eq!(same.run(Input::Message { from, message: Message::Parts(parts.clone()) }), []);
+    parts[8 * 0x70] ^= 1;
+    let out = bench.run(Input::Message { from, message: Message::Parts(parts) });
+    let [Output::Send { message: Message::Digest(digest), .. }] = &out[..] else { panic!("{out:?}") };
+    assert_eq!((digest.first, digest.last), (parts::start(0x70), parts::end(0x70)));
+    let mut rows = bench.catalog.digest_rows();
+    rows.retain(|row| row.owner.as_bytes()[0] == 0x70);
+    assert_eq!((&digest.rows, digest.answer), (&rows, false));
+    let out = bench.run(Input::Message { from, message: Message::Parts(vec![0; 7]) });
+    assert!(
+        matches!(out[..], [Output::Event(Event::Refused { refusal: Refusal::TooManyRows, .. })]),
+        "{out:?}"
+    );
 }

@@ -33,6 +33,7 @@ impl Traffic {
             Message::Digest(_) => "digest",
             Message::Want(_) => "want",
             Message::Served { .. } => "served",
+            Message::Parts(_) => "parts",
         };
         let row = self.0.entry(kind).or_default();
         row.0 += 1;

@@ -342,6 +342,7 @@ impl World {
                 place.published.push(now);
                 place.snapshot = Some(snapshot);
             }
+            Output::CloseIdle { connection } => self.close(index, connection, Loss::Orderly),
             Output::Event(event) => self.places[index].events.push((now, event)),
         }
     }

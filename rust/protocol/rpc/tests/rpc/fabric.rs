@@ -275,6 +275,7 @@ impl Fabric {
             Output::Reply { to, stream, head, value } => {
                 self.write(process, to, Frame::Reply(stream, head, value));
             }
+            Output::Dial { .. } => {}
             Output::CancelRemote { to, stream } => self.write(process, to, Frame::Cancel(stream)),
             Output::Started { to, tokens } => self.write(process, to, Frame::Started(tokens)),
             Output::Forward { relay, to, head, value } => {

@@ -133,6 +133,7 @@ impl Station {
             Output::Invoke(invocation) => self.invoked.push(invocation),
             Output::CancelLocal { stream, .. } => self.cancelled_local.push(stream),
             Output::Reply { to, stream, head, value } => self.replies.push((to, stream, head, value)),
+            Output::Dial { .. } => {}
             Output::CancelRemote { to, stream } => self.cancelled.push((to, stream)),
             Output::Started { to, tokens } => self.started.push((to, tokens)),
             Output::Forward { relay, to, head, value } => {
