@@ -54,7 +54,7 @@ pub(crate) struct Start {
 pub(crate) async fn run(start: Start, mut inbox: UnboundedReceiver<Command>, end: End) {
     let shared = start.shared.clone();
     match Driver::open(start, end).await {
-        Ok(driver) => driver.run(inbox).await,
+        Ok(driver) => Box::pin(driver.run(inbox)).await,
         Err((error, end)) => {
             shared.set_phase(Phase::Stopped(format!("node {} could not start: {error}", shared.label)));
             // Before anybody hears of the failure: who then asks for the end must not wait for a driver that is gone.

@@ -181,6 +181,7 @@ impl Engine {
             Input::Wanted { node } => self.run_membership(Members::Wanted { peer: node }, now, out),
             Input::Dialled { dial, outcome } => self.dialled(dial, outcome, now, out),
             Input::Membership { from, message } => {
+                self.view_is_stale |= message == mpreg_membership::Message::Chosen;
                 self.run_membership(Members::Message { from, message }, now, out);
             }
             Input::Left { from, leave } => self.run_membership(Members::Left { from, leave }, now, out),

@@ -79,6 +79,7 @@ impl Membership {
         if !self.peers.remove(&peer) {
             return;
         }
+        self.forget_choice(peer);
         self.review_connections();
         if loss == Loss::Abrupt && !Defect::MembershipForgetsAbruptLosses.is_in() {
             self.dialer.hurry(peer, self.now);
@@ -125,6 +126,7 @@ impl Membership {
     /// Closes a connection that is worth nothing.
     pub(crate) fn drop_peer(&mut self, peer: NodeId, reason: DropReason, out: &mut Vec<Output>) {
         self.drop_pending(peer);
+        self.forget_choice(peer);
         if self.peers.remove(&peer) {
             self.connections_changed = true;
             out.push(Output::Drop { peer, reason });
@@ -163,6 +165,23 @@ impl Membership {
     pub(crate) fn drop_pending(&mut self, node: NodeId) {
         let dropped = self.pending.remove(&node).map_or(0, |queue| queue.len());
         self.counters.undelivered += dropped as u64;
+    }
+
+    fn forget_choice(&mut self, peer: NodeId) {
+        self.told_chosen.remove(&peer);
+        self.choosers.remove(&peer);
+    }
+
+    /// Those in the active view learn of it, once per connection.
+    pub(crate) fn tell_chosen(&mut self, out: &mut Vec<Output>) {
+        if self.view.is_full_mesh() {
+            return;
+        }
+        for peer in &self.peers {
+            if self.view.wants(*peer) && self.told_chosen.insert(*peer) {
+                out.push(Output::Send { to: *peer, message: Message::Chosen });
+            }
+        }
     }
 
     /// Decides anew whom to dial: living members that are wanted, those held for Down, never those that left.

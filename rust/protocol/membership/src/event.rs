@@ -249,6 +249,8 @@ pub enum Message {
     /// Hashes of the sender's living rows by the first byte of their node, 256 times 8 bytes: answered by the tables of
     /// those ranges that differ.
     Parts(#[serde(with = "serde_bytes")] Vec<u8>),
+    /// The sender has chosen the receiver for its active view, and wants the news from it.
+    Chosen,
     /// All rows of the sender with `after < node <= until`.
     Table {
         /// Lower end, not included; `None`: from the first.

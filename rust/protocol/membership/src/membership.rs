@@ -51,6 +51,10 @@ pub struct Membership {
     pub(crate) view: View,
     /// Peers, table or view changed: whom to dial has to be looked at again.
     pub(crate) connections_changed: bool,
+    /// Peers that were told that they are in the active view.
+    pub(crate) told_chosen: BTreeSet<NodeId>,
+    /// Peers in whose active view this node is: so everybody hears the news from those it chose itself.
+    pub(crate) choosers: BTreeSet<NodeId>,
     pub(crate) news: News,
     /// Messages for members that are being dialled.
     pub(crate) pending: BTreeMap<NodeId, VecDeque<Message>>,
@@ -88,6 +92,8 @@ impl Membership {
             dialer: Dialer::default(),
             view: View::default(),
             connections_changed: false,
+            told_chosen: BTreeSet::new(),
+            choosers: BTreeSet::new(),
             news: News::default(),
             pending: BTreeMap::new(),
             new_addresses: BTreeMap::new(),
@@ -162,7 +168,7 @@ impl Membership {
             return peers.collect();
         }
         let (mut chosen, mut others): (Vec<NodeId>, Vec<NodeId>) =
-            peers.partition(|node| self.view.wants(*node));
+            peers.partition(|node| self.view.wants(*node) || self.choosers.contains(node));
         while chosen.len() < self.config.push_fanout && !others.is_empty() {
             let index = self.rng.random_range(0..others.len());
             chosen.push(others.swap_remove(index));
@@ -226,7 +232,10 @@ impl Membership {
                     }
                     Message::Swim(packet) => self.packet(from, &packet, out),
                     Message::Leave(_) => self.counters.bad_leave += 1,
-                    Message::Compare { .. } | Message::Parts(_) | Message::WantLeaves(_) => {}
+                    Message::Compare { .. }
+                    | Message::Parts(_)
+                    | Message::Chosen
+                    | Message::WantLeaves(_) => {}
                 }
                 return;
             }
@@ -236,6 +245,9 @@ impl Membership {
             Message::Swim(packet) => self.packet(from, &packet, out),
             Message::News(rows) => self.learn(rows, Origin::News(from), out),
             Message::Compare { hash } => self.compare(from, hash, out),
+            Message::Chosen => {
+                self.choosers.insert(from);
+            }
             Message::Parts(theirs) => self.parts(from, &theirs, out),
             Message::Table { after, until, rows } => self.table_from(from, after, until, rows, out),
             Message::WantLeaves(nodes) => self.send_leaves(from, nodes, out),
@@ -285,6 +297,7 @@ impl Membership {
         }
         if std::mem::take(&mut self.connections_changed) {
             self.review_connections();
+            self.tell_chosen(out);
         }
         self.dialer.step(self.now, &self.config, &mut self.rng, out);
         let next = self.schedule.next().into_iter().chain(self.dialer.next(&self.config)).min();

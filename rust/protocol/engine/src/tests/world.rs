@@ -335,14 +335,15 @@ impl World {
                 let start = self.places[index].start;
                 self.add(DELAY, Item::Arrive { from: index, start, dial, expect, addresses });
             }
-            Output::Close { connection, .. } => self.close(index, connection, Loss::Orderly),
+            Output::Close { connection, .. } | Output::CloseIdle { connection } => {
+                self.close(index, connection, Loss::Orderly);
+            }
             Output::Retire { connection } => self.add(RETIRED, Item::Idle { at: index, connection }),
             Output::Publish(snapshot) => {
                 let place = &mut self.places[index];
                 place.published.push(now);
                 place.snapshot = Some(snapshot);
             }
-            Output::CloseIdle { connection } => self.close(index, connection, Loss::Orderly),
             Output::Event(event) => self.places[index].events.push((now, event)),
         }
     }
