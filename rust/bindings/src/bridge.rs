@@ -33,6 +33,10 @@ use crate::wake::EventFd;
 /// Items handled in one drain before the loop's other work gets its turn.
 const DRAIN_ITEMS_MAX: usize = 1024;
 
+/// Calls, or answers, written before a batch that is still growing leaves. The peer works on the first part while the
+/// rest is made: one write for the whole batch would have both sides wait for each other in turns.
+const FLUSH_EVERY: usize = 32;
+
 /// One asyncio loop's side of the mesh.
 #[derive(Debug)]
 pub(crate) struct Bridge {
@@ -59,6 +63,22 @@ struct State {
     draining: bool,
     drain_scheduled: bool,
     flush_scheduled: bool,
+    /// Calls made since the last flush.
+    calls_unsent: usize,
+    /// Calls answered since the last flush.
+    answers_unsent: usize,
+}
+
+impl State {
+    fn flush_calls(&mut self) {
+        self.calls_unsent = 0;
+        self.ports.flush();
+    }
+
+    fn flush_answers(&mut self) {
+        self.answers_unsent = 0;
+        self.replies.flush();
+    }
 }
 
 /// An operation of the control thread that somebody awaits.
@@ -88,6 +108,8 @@ impl Bridge {
             draining: false,
             drain_scheduled: false,
             flush_scheduled: false,
+            calls_unsent: 0,
+            answers_unsent: 0,
         };
         let bridge = Arc::new(Self {
             event_loop: event_loop.clone().unbind(),
@@ -144,16 +166,19 @@ impl Bridge {
             .ports
             .begin(caller, &self.mailbox, outgoing, value, pending, now)
             .map_err(|error| node_error(py, &error))?;
-        let (urgent, local) = (state.ports.outstanding() <= 1, state.ports.has_local_work());
+        state.calls_unsent += 1;
+        let local = state.ports.has_local_work();
+        let outstanding = state.ports.outstanding();
+        if state.calls_unsent >= FLUSH_EVERY.max(outstanding / 2) || outstanding <= 1 {
+            state.flush_calls();
+        }
         if state.draining {
-            // The drain flushes once at its end, and takes local work with it.
+            // The drain flushes what is left at its end, and takes local work with it.
         } else if local {
             let schedule = !mem::replace(&mut state.drain_scheduled, true);
             drop(state);
             self.schedule_drain(py, schedule)?;
-        } else if urgent {
-            state.ports.flush();
-        } else if !mem::replace(&mut state.flush_scheduled, true) {
+        } else if state.calls_unsent > 0 && !mem::replace(&mut state.flush_scheduled, true) {
             drop(state);
             self.call_soon(py, |callbacks| callbacks.flush(py))?;
         }
@@ -185,7 +210,7 @@ impl Bridge {
             Pending::Request(request) => state.requests.remove(request).map(|request| request.future),
         };
         if !state.draining {
-            state.ports.flush();
+            state.flush_calls();
         }
         drop(state);
         // A gathered or shielded future may have other waiters: they are cancelled with it.
@@ -200,8 +225,8 @@ impl Bridge {
     pub(crate) fn flush(&self) {
         let mut state = self.state.lock();
         state.flush_scheduled = false;
-        state.ports.flush();
-        state.replies.flush();
+        state.flush_calls();
+        state.flush_answers();
         let own = state.replies.take_own();
         drop(state);
         if !own.is_empty() {
@@ -231,8 +256,8 @@ impl Bridge {
         self.handle(py, items);
         let mut state = self.state.lock();
         state.draining = false;
-        state.ports.flush();
-        state.replies.flush();
+        state.flush_calls();
+        state.flush_answers();
         let schedule = more && !mem::replace(&mut state.drain_scheduled, true);
         drop(state);
         self.schedule_drain(py, schedule)
@@ -305,6 +330,10 @@ impl Bridge {
     pub(crate) fn answer(&self, py: Python<'_>, answer: Answer) {
         let mut state = self.state.lock();
         answer.send(&mut state.replies);
+        state.answers_unsent += 1;
+        if state.answers_unsent >= 128 {
+            state.flush_answers();
+        }
         let schedule = !state.draining && !mem::replace(&mut state.flush_scheduled, true);
         drop(state);
         if schedule {
