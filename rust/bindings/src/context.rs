@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mpreg_node::{Invocation, Origin};
-use mpreg_types::{CallExtras, CallHead, FunctionName, Time};
+use mpreg_types::{CallExtras, CallHead, CallId, FunctionName, Time};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -37,7 +37,7 @@ pub(crate) fn current_call(py: Python<'_>) -> PyResult<Option<Arc<CallInfo>>> {
 pub(crate) struct CallInfo {
     function: FunctionName,
     origin: Arc<Origin>,
-    call_id: String,
+    call: CallId,
     pub(crate) deadline: Time,
     pub(crate) extras: Option<Box<CallExtras>>,
     cancelled: AtomicBool,
@@ -49,7 +49,7 @@ impl CallInfo {
         Self {
             function: function.clone(),
             origin: invocation.origin.clone(),
-            call_id: head.call.to_string(),
+            call: head.call,
             deadline: invocation.deadline,
             extras: head.extras.clone(),
             cancelled: AtomicBool::new(false),
@@ -76,8 +76,8 @@ pub(crate) struct CallContext {
 #[pymethods]
 impl CallContext {
     #[getter]
-    fn call_id(&self) -> &str {
-        &self.info.call_id
+    fn call_id(&self) -> String {
+        self.info.call.to_string()
     }
 
     #[getter]

@@ -37,7 +37,12 @@ mod wake;
 mod watch;
 mod worker;
 
+use mimalloc::MiMalloc;
 use pyo3::prelude::*;
+
+/// Calls are allocated on one thread and freed on another, which the system's allocator is slow at.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Private to the package `mpreg`.
 #[pymodule(gil_used = false)]
