@@ -26,6 +26,7 @@ use crate::invocation::Answer;
 use crate::jobs::Jobs;
 use crate::loop_callbacks::LoopCallbacks;
 use crate::ports::Ports;
+use crate::quiet_lane::QuietLane;
 use crate::remote::Handle;
 use crate::report::{Finish, Report};
 use crate::wake::EventFd;
@@ -54,6 +55,7 @@ pub(crate) struct Bridge {
 
 #[derive(Debug)]
 struct State {
+    lane: QuietLane,
     ports: Ports,
     replies: Replies,
     requests: HashMap<u64, Request>,
@@ -99,7 +101,10 @@ impl Bridge {
         let py = event_loop.py();
         let eventfd = EventFd::new()?;
         let mailbox = Mailbox::new(Box::new(eventfd.writer()?));
+        let lane = QuietLane::new(&eventfd)?;
+        let watched = lane.raw();
         let state = State {
+            lane,
             ports: Ports::default(),
             replies: Replies::of_thread(mailbox.clone()),
             requests: HashMap::new(),
@@ -123,7 +128,7 @@ impl Bridge {
             state: Mutex::new(state),
         });
         let callbacks = LoopCallbacks::new(py, &bridge)?;
-        event_loop.call_method1(intern!(py, "add_reader"), (bridge.eventfd.raw(), callbacks.drain(py)))?;
+        event_loop.call_method1(intern!(py, "add_reader"), (watched, callbacks.drain(py)))?;
         *bridge.callbacks.lock() = Some(callbacks);
         Ok(bridge)
     }
@@ -236,13 +241,17 @@ impl Bridge {
 
     /// Takes what has arrived, completes futures, runs functions, and sends what was written meanwhile.
     pub(crate) fn drain(self: &Arc<Self>, py: Python<'_>) -> PyResult<()> {
-        self.eventfd.clear();
         let mut state = self.state.lock();
         if mem::replace(&mut state.draining, true) {
             // A handler runs the loop from inside a handler: the outer drain goes on where it was.
+            self.eventfd.clear();
             return Ok(());
         }
         state.drain_scheduled = false;
+        let signalled = self.mailbox.hold();
+        if !state.lane.read() || signalled {
+            self.eventfd.clear();
+        }
         let mut items = mem::take(&mut state.backlog);
         let mut fresh = Vec::new();
         self.mailbox.take(&mut fresh);
@@ -250,6 +259,7 @@ impl Bridge {
         if items.len() > DRAIN_ITEMS_MAX {
             state.backlog = items.split_off(DRAIN_ITEMS_MAX);
         }
+        state.lane.judge(&items);
         let more = !state.backlog.is_empty();
         drop(state);
         crate::log::deliver(py);

@@ -26,6 +26,7 @@ mod names;
 mod node_core;
 mod plain;
 mod ports;
+mod quiet_lane;
 mod registration;
 mod remote;
 mod report;

@@ -1,6 +1,6 @@
 //! How the I/O thread wakes an asyncio loop: an eventfd that the loop watches with `add_reader`.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use mpreg_node::Wake;
 use rustix::event::{EventfdFlags, eventfd};
@@ -19,15 +19,17 @@ impl EventFd {
         Ok(Self(self.0.as_fd().try_clone_to_owned()?))
     }
 
-    pub(crate) fn raw(&self) -> RawFd {
-        self.0.as_raw_fd()
-    }
-
     /// Resets the counter, so that the loop sleeps again.
     pub(crate) fn clear(&self) {
         let mut count = [0_u8; 8];
         // Not ready is fine: somebody drained without being woken.
         let _ = rustix::io::read(&self.0, &mut count);
+    }
+}
+
+impl AsFd for EventFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

@@ -77,6 +77,18 @@ impl Item {
             Self::News(_) | Self::Invoke(_) | Self::Cancel(_) | Self::Done(_) => None,
         }
     }
+
+    /// The connection that a call or a reply came over.
+    pub fn connection(&self) -> Option<ConnectionId> {
+        match self {
+            Self::Reply { connection, .. } => Some(*connection),
+            Self::Invoke(invocation) => match invocation.ticket.key() {
+                InvocationKey::Remote(connection, _) => Some(connection),
+                InvocationKey::Local(..) => None,
+            },
+            _ => None,
+        }
+    }
 }
 
 /// News that concern every port of a thread.
@@ -162,6 +174,12 @@ impl Mailbox {
     pub fn progress(&self) -> (bool, u64) {
         let queue = self.queue.lock();
         (queue.woken, queue.taken)
+    }
+
+    /// The owner is about to drain, so what is pushed until [`Self::take`] needs no wake-up. True if one is on its way
+    /// already.
+    pub fn hold(&self) -> bool {
+        std::mem::replace(&mut self.queue.lock().woken, true)
     }
 
     /// Swaps what has arrived into `items`, which must be empty; the next push wakes again.

@@ -11,7 +11,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use mpreg_types::Time;
+use mpreg_transport::Lane;
+use mpreg_types::{ConnectionId, Time};
 use parking_lot::Mutex;
 use tokio::runtime::Builder;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -103,6 +104,13 @@ impl Runtime {
             mailboxes: Mailboxes::default(),
             connections: Connections::default(),
         })
+    }
+
+    /// The lane of an open connection, if it has one and nobody holds it.
+    pub fn open_lane(connection: ConnectionId) -> Option<Lane> {
+        let runtime = CURRENT.load();
+        let runtime = runtime.as_ref().filter(|runtime| runtime.is_own())?;
+        Lane::open(runtime.connections.find(connection)?)
     }
 
     /// The I/O runtime.

@@ -1,5 +1,6 @@
 use std::io::{self, IoSlice};
 use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 
 use bytes::BytesMut;
 use rustix::net::{Shutdown, shutdown};
@@ -7,6 +8,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::Handle;
 
 use crate::memory::MemoryLink;
+use crate::plain_socket::PlainSocket;
 use crate::tls_link::TlsLink;
 
 /// What carries the bytes of a [`Link`](crate::Link): never blocks, may be used from every thread.
@@ -14,6 +16,8 @@ use crate::tls_link::TlsLink;
 pub(crate) enum Carrier {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// TCP or unix, established.
+    Plain { socket: PlainSocket, is_local: bool },
     Tls(Box<TlsLink>),
     Memory(MemoryLink),
 }
@@ -24,8 +28,17 @@ impl Carrier {
         match self {
             Self::Tcp(socket) => socket.try_read_buf(into),
             Self::Unix(socket) => socket.try_read_buf(into),
+            Self::Plain { socket, .. } => socket.try_read(into, into.capacity() - into.len()),
             Self::Tls(link) => link.try_read(into),
             Self::Memory(link) => link.try_read(into),
+        }
+    }
+
+    /// The socket under it, if its bytes are the plain frames.
+    pub(crate) fn plain(&self) -> Option<&PlainSocket> {
+        match self {
+            Self::Plain { socket, .. } => Some(socket),
+            Self::Tcp(_) | Self::Unix(_) | Self::Tls(_) | Self::Memory(_) => None,
         }
     }
 
@@ -34,6 +47,7 @@ impl Carrier {
         match self {
             Self::Tcp(socket) => socket.try_write_vectored(slices),
             Self::Unix(socket) => socket.try_write_vectored(slices),
+            Self::Plain { socket, .. } => socket.try_write(slices),
             Self::Tls(link) => link.try_write(slices),
             Self::Memory(link) => link.try_write(slices),
         }
@@ -43,7 +57,7 @@ impl Carrier {
     pub(crate) fn flush(&self) -> io::Result<bool> {
         match self {
             Self::Tls(link) => link.flush(),
-            Self::Tcp(_) | Self::Unix(_) | Self::Memory(_) => Ok(true),
+            Self::Tcp(_) | Self::Unix(_) | Self::Plain { .. } | Self::Memory(_) => Ok(true),
         }
     }
 
@@ -51,6 +65,7 @@ impl Carrier {
         match self {
             Self::Tcp(socket) => socket.readable().await,
             Self::Unix(socket) => socket.readable().await,
+            Self::Plain { socket, .. } => socket.readable().await,
             Self::Tls(link) => link.socket().readable().await,
             Self::Memory(link) => {
                 link.readable().await;
@@ -63,6 +78,7 @@ impl Carrier {
         match self {
             Self::Tcp(socket) => socket.writable().await,
             Self::Unix(socket) => socket.writable().await,
+            Self::Plain { socket, .. } => socket.writable().await,
             Self::Tls(link) => link.socket().writable().await,
             Self::Memory(link) => {
                 link.writable().await;
@@ -76,6 +92,7 @@ impl Carrier {
         match self {
             Self::Tcp(socket) => shutdown(socket, Shutdown::Write)?,
             Self::Unix(socket) => shutdown(socket, Shutdown::Write)?,
+            Self::Plain { socket, .. } => shutdown(socket, Shutdown::Write)?,
             Self::Tls(link) => link.shutdown_write()?,
             Self::Memory(link) => link.shutdown_write(),
         }
@@ -88,6 +105,7 @@ impl Carrier {
         match self {
             Self::Tcp(socket) => drop(shutdown(socket, Shutdown::Both)),
             Self::Unix(socket) => drop(shutdown(socket, Shutdown::Both)),
+            Self::Plain { socket, .. } => drop(shutdown(socket, Shutdown::Both)),
             Self::Tls(link) => drop(shutdown(link.socket(), Shutdown::Both)),
             Self::Memory(link) => link.shutdown(),
         }
@@ -103,25 +121,22 @@ impl Carrier {
         match self {
             Self::Tcp(socket) => loopback(socket),
             Self::Tls(link) => loopback(link.socket()),
+            Self::Plain { is_local, .. } => *is_local,
             Self::Unix(_) | Self::Memory(_) => true,
         }
     }
 
     /// The same carrier, woken by `runtime` from now on.
     pub(crate) fn reattach(self, runtime: &Handle) -> io::Result<Self> {
-        Ok(match self {
-            Self::Tcp(socket) => {
-                let socket = socket.into_std()?;
-                let _inside = runtime.enter();
-                Self::Tcp(TcpStream::from_std(socket)?)
-            }
-            Self::Unix(socket) => {
-                let socket = socket.into_std()?;
-                let _inside = runtime.enter();
-                Self::Unix(UnixStream::from_std(socket)?)
-            }
-            Self::Tls(link) => Self::Tls(Box::new(link.reattach(runtime)?)),
-            Self::Memory(link) => Self::Memory(link),
-        })
+        let is_local = self.is_local();
+        let plain = |socket: OwnedFd| {
+            PlainSocket::new(socket, runtime).map(|socket| Self::Plain { socket, is_local })
+        };
+        match self {
+            Self::Tcp(socket) => plain(socket.into_std()?.into()),
+            Self::Unix(socket) => plain(socket.into_std()?.into()),
+            Self::Tls(link) => Ok(Self::Tls(Box::new(link.reattach(runtime)?))),
+            Self::Plain { .. } | Self::Memory(_) => Ok(self),
+        }
     }
 }

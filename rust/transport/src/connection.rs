@@ -1,5 +1,5 @@
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,8 @@ use tokio::sync::Notify;
 use crate::link::Written;
 use crate::outbox::{Outbox, Phase};
 use crate::send_limits::SendLimits;
+use crate::lane::LaneState;
+use crate::read_side::ReadHere;
 use crate::{Counters, Goodbye, Link, LostCause, ProtocolError, SendError};
 
 /// An established connection to one peer, shared by every thread that sends on it.
@@ -19,7 +21,7 @@ use crate::{Counters, Goodbye, Link, LostCause, ProtocolError, SendError};
 /// Sending appends to an outbox and gives nothing to the kernel; [`Connection::flush`] writes, on the thread that
 /// calls it, whatever all threads have appended. Only one thread writes at a time and nobody waits for it: who comes
 /// meanwhile leaves the work to the one who is writing. What the kernel does not take is finished by a task on the io
-/// thread. Reading is that thread's alone.
+/// thread. Reading is that thread's, but for a [`Lane`](crate::Lane).
 pub struct Connection {
     id: ConnectionId,
     peer: PeerIdentity,
@@ -35,6 +37,8 @@ pub struct Connection {
     /// Something for the reading task: the end, or credit for those who wait.
     pub(crate) attention: Notify,
     takes_again: AtomicBool,
+    pub(crate) lane: LaneState,
+    read_side: OnceLock<Weak<dyn ReadHere>>,
     /// Own streams from this one on were never opened.
     next_stream: AtomicU64,
     /// Received bytes that the peer has no credit back for.
@@ -75,6 +79,8 @@ impl Connection {
             blocked: Notify::new(),
             attention: Notify::new(),
             takes_again: AtomicBool::new(false),
+            lane: LaneState::default(),
+            read_side: OnceLock::new(),
             under_way: AtomicU64::new(0),
             owed: AtomicU64::new(0),
             started: Instant::now(),
@@ -221,6 +227,17 @@ impl Connection {
         let bytes = self.under_way.fetch_add(wire_bytes, Ordering::AcqRel) + wire_bytes;
         let window = self.limits.connection_window;
         if bytes > window { Err(ProtocolError::Window { bytes, window }) } else { Ok(()) }
+    }
+
+    /// What reads it from now on; told once.
+    pub(crate) fn read_by(&self, read_side: Weak<dyn ReadHere>) {
+        let told = self.read_side.set(read_side);
+        debug_assert!(told.is_ok(), "a connection has one reading half");
+    }
+
+    /// One small read on this thread; false if nothing was there.
+    pub(crate) fn read_here(&self) -> bool {
+        self.read_side.get().and_then(Weak::upgrade).is_some_and(|read_side| read_side.read_here())
     }
 
     /// True if that own stream was opened at some time.

@@ -1,4 +1,5 @@
 use std::io::{self, ErrorKind, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use bytes::BytesMut;
 use tokio::runtime::Handle;
@@ -6,11 +7,14 @@ use tokio::runtime::Handle;
 use crate::batch::{Batch, SLICES_MAX};
 use crate::carrier::Carrier;
 use crate::gate::Gate;
+use crate::plain_socket::PlainSocket;
 use crate::tls_link::TlsLink;
 use crate::{CertificateError, PeerCertificate};
 
 /// Least room a read is given.
 const READ_BYTES_MIN: usize = 16 * 1024;
+/// Most that one read outside the runtime takes: it is for the few small frames of a quiet connection.
+const HERE_BYTES: usize = 4 * 1024;
 
 /// A byte stream to a peer over TCP, TLS, a unix socket or memory, before and below the frames.
 ///
@@ -63,6 +67,27 @@ impl Link {
             None => self.carrier.try_read(into),
             Some(gate) => gate.try_read(&self.carrier, into),
         }
+    }
+
+    /// What another thread than the runtime's may wait for to read here; `None` if only the runtime can tell.
+    pub(crate) fn socket(&self) -> Option<BorrowedFd<'_>> {
+        self.plain().map(AsFd::as_fd)
+    }
+
+    fn plain(&self) -> Option<&PlainSocket> {
+        self.carrier.plain().filter(|_| self.gate.is_none())
+    }
+
+    /// Has the runtime wait for what arrives, or leave that to the thread that waits for [`Self::socket`]. False if
+    /// that cannot be now.
+    pub(crate) fn watch_reading(&self, watched: bool) -> io::Result<bool> {
+        self.plain().map_or(Ok(false), |socket| socket.watch_reading(watched))
+    }
+
+    /// Appends to `into` a little of what is there. For links with a [`Self::socket`]. 0 is the end of the stream.
+    pub(crate) fn read_here(&self, into: &mut BytesMut) -> io::Result<usize> {
+        let Some(socket) = self.plain() else { return Err(ErrorKind::WouldBlock.into()) };
+        socket.try_read(into, HERE_BYTES)
     }
 
     /// Writes as much of `batch` as is taken; an error leaves in it what was not.
@@ -129,7 +154,7 @@ impl Link {
     pub fn peer_certificate(&self) -> Result<Option<PeerCertificate>, CertificateError> {
         match &self.carrier {
             Carrier::Tls(link) => link.peer_certificate().map(Some),
-            Carrier::Tcp(_) | Carrier::Unix(_) | Carrier::Memory(_) => Ok(None),
+            Carrier::Tcp(_) | Carrier::Unix(_) | Carrier::Plain { .. } | Carrier::Memory(_) => Ok(None),
         }
     }
 

@@ -19,7 +19,7 @@ const READ_BYTES_MIN: usize = 16 * 1024;
 const READ_BYTES_MAX: usize = 256 * 1024;
 const PING_BYTES: usize = 8;
 
-/// The reading half of a connection: bytes to frames, frames checked and handed over. Lives on the io thread.
+/// The reading half of a connection: bytes to frames, frames checked and handed over.
 #[derive(Debug)]
 pub(crate) struct Reader {
     connection: Arc<Connection>,
@@ -88,10 +88,6 @@ impl Reader {
         }
     }
 
-    pub(crate) fn connection(&self) -> &Arc<Connection> {
-        &self.connection
-    }
-
     /// Reads and hands over until the kernel has no more or the turn is over.
     pub(crate) fn turn(&mut self, handler: &mut impl FrameHandler) -> Result<Turn, Stop> {
         let result = self.read_frames(handler);
@@ -124,6 +120,24 @@ impl Reader {
             }
         }
         Ok(Turn::More)
+    }
+
+    /// One small read on a thread that is not the runtime's; false if nothing was there.
+    pub(crate) fn turn_here(&mut self, handler: &mut impl FrameHandler) -> Result<bool, Stop> {
+        let result = match self.connection.link.read_here(&mut self.buffer) {
+            Ok(0) => return Err(Stop::Lost(LostCause::Ended)),
+            Ok(count) => {
+                self.tally.bytes += count as u64;
+                self.cut(handler).map(|()| true)
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
+                return Ok(false);
+            }
+            Err(error) => return Err(Stop::Lost(LostCause::Broken(error.kind()))),
+        };
+        self.settle(handler);
+        handler.batch_end();
+        result
     }
 
     fn cut(&mut self, handler: &mut impl FrameHandler) -> Result<(), Stop> {

@@ -1,4 +1,4 @@
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::outbox::Phase;
+use crate::read_side::{ReadHere, ReadSide};
 use crate::reader::{Reader, Stop, Turn};
 use crate::{Connection, FrameHandler, Lost, LostCause};
 
@@ -16,28 +17,34 @@ const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 const SAY_TIMEOUT: Duration = Duration::from_millis(100);
 /// How long the peer is listened to after the goodbye, so that it reads that and not a reset.
 const LINGER_TIMEOUT: Duration = Duration::from_millis(250);
+/// The lane of a connection is over when nothing was read in it for this long: either nothing comes, or its holder is
+/// busy with something else and what came waits.
+const LANE_TIME: Duration = Duration::from_millis(5);
 /// What is thrown away meanwhile at most.
 const LINGER_BYTES_MAX: usize = 1024 * 1024;
 
 /// The reading task of a connection, from its first frame to what is known at its end.
 pub(crate) async fn serve<H: FrameHandler>(ending: Ending, buffer: BytesMut, handler: Arc<Mutex<H>>) {
     let connection = ending.0.clone();
-    handler.lock().opened(&connection);
-    let mut reader = Reader::new(connection.clone(), buffer);
-    read(&connection, &mut reader, &handler).await;
+    let reader = Reader::new(connection.clone(), buffer);
+    let read_side = Arc::new(ReadSide::new(connection.clone(), reader, handler));
+    read_side.with(|_, handler| handler.opened(&connection));
+    let shared: Arc<dyn ReadHere> = read_side.clone();
+    connection.read_by(Arc::downgrade(&shared));
+    drop(shared);
+    read(&connection, &read_side).await;
     let lost = end(&connection).await;
     connection.counters.ended_by(&lost.cause);
     tracing::debug!(?connection, cause = %lost.cause, "connection ended");
     let said_goodbye = matches!(lost.cause, LostCause::Closed(_) | LostCause::Protocol(_));
-    {
-        let mut handler = handler.lock();
-        reader.finish(&mut *handler);
+    read_side.with(|reader, handler| {
+        reader.finish(handler);
         handler.closed(&connection, lost);
         handler.batch_end();
-    }
+    });
     if said_goodbye && connection.link.shutdown_write().is_ok() {
         // Running out of time is as good as the peer's end.
-        drop(timeout(LINGER_TIMEOUT, linger(&connection, &mut reader)).await);
+        drop(timeout(LINGER_TIMEOUT, linger(&connection, &read_side)).await);
     }
 }
 
@@ -53,7 +60,7 @@ impl Drop for Ending {
 }
 
 /// Reads until there is nothing more to read, or nothing more to say.
-async fn read<H: FrameHandler>(connection: &Connection, reader: &mut Reader, handler: &Mutex<H>) {
+async fn read<H: FrameHandler>(connection: &Connection, read_side: &ReadSide<H>) {
     let mut close_by = None;
     loop {
         if connection.has_said_all() {
@@ -65,14 +72,7 @@ async fn read<H: FrameHandler>(connection: &Connection, reader: &mut Reader, han
                 return;
             }
         }
-        let turn = {
-            let mut handler = handler.lock();
-            if connection.takes_again() {
-                handler.credit(reader.connection());
-            }
-            reader.turn(&mut *handler)
-        };
-        match turn {
+        match read_side.turn() {
             Ok(Turn::More) => {
                 tokio::task::yield_now().await;
                 continue;
@@ -80,6 +80,12 @@ async fn read<H: FrameHandler>(connection: &Connection, reader: &mut Reader, han
             Ok(Turn::Drained) => {}
             Err(Stop::Lost(cause)) => return connection.ended(cause),
             Err(Stop::Breach(error)) => return connection.close_for(error),
+        }
+        match leave_to_lane(connection).await {
+            Ok(false) => {}
+            // Much may have happened meanwhile.
+            Ok(true) => continue,
+            Err(error) => return connection.ended(LostCause::Broken(error.kind())),
         }
         tokio::select! {
             ready = connection.link.readable() => if let Err(error) = ready {
@@ -89,6 +95,29 @@ async fn read<H: FrameHandler>(connection: &Connection, reader: &mut Reader, han
             () = sleep_until(close_by.unwrap_or_else(Instant::now)), if close_by.is_some() => {}
         }
     }
+}
+
+/// While a thread holds the lane and reads in it, this task is not woken for what comes. False if nobody does.
+async fn leave_to_lane(connection: &Connection) -> io::Result<bool> {
+    let Some(mut before) = connection.lane.reads() else { return Ok(false) };
+    if !connection.link.watch_reading(false)? {
+        connection.lane.revoke();
+        return Ok(false);
+    }
+    // Told of its end, or of anything else, this task goes on at once; so it does when nothing was read for a while.
+    while timeout(LANE_TIME, connection.attention.notified()).await.is_err()
+        && let Some(now) = connection.lane.reads()
+    {
+        if now == before {
+            connection.lane.revoke();
+            break;
+        }
+        before = now;
+    }
+    while !connection.link.watch_reading(true)? {
+        tokio::task::yield_now().await;
+    }
+    Ok(true)
 }
 
 /// Says the goodbye, if one is to be said, and waits until nobody writes.
@@ -115,10 +144,10 @@ async fn end(connection: &Connection) -> Lost {
     }
 }
 
-async fn linger(connection: &Connection, reader: &mut Reader) {
+async fn linger<H: FrameHandler>(connection: &Connection, read_side: &ReadSide<H>) {
     let mut skipped = 0;
     while skipped < LINGER_BYTES_MAX {
-        match reader.skip() {
+        match read_side.with(|reader, _| reader.skip()) {
             Some(0) => return,
             Some(count) => skipped += count,
             None => {

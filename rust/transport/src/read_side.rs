@@ -1,0 +1,64 @@
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::reader::{Reader, Stop, Turn};
+use crate::{Connection, FrameHandler};
+
+/// The reading half of a connection and who takes what it reads: shared by the reading task and, while little goes
+/// on, a thread that holds the connection's [`Lane`](crate::Lane).
+pub(crate) struct ReadSide<H> {
+    connection: Arc<Connection>,
+    /// Locked before the handler.
+    reader: Mutex<Reader>,
+    handler: Arc<Mutex<H>>,
+    /// A read in the lane was the last one: the task ends the connection.
+    stopped: Mutex<Option<Stop>>,
+}
+
+/// What a lane needs of it, whoever the handler is.
+pub(crate) trait ReadHere: Send + Sync {
+    /// One small read on this thread; false if nothing was there or the task is reading.
+    fn read_here(&self) -> bool;
+}
+
+impl<H: FrameHandler> ReadSide<H> {
+    pub(crate) fn new(connection: Arc<Connection>, reader: Reader, handler: Arc<Mutex<H>>) -> Self {
+        Self { connection, reader: Mutex::new(reader), handler, stopped: Mutex::new(None) }
+    }
+
+    /// For the task: reads and hands over until the kernel has no more or the turn is over.
+    pub(crate) fn turn(&self) -> Result<Turn, Stop> {
+        let mut reader = self.reader.lock();
+        if let Some(stop) = self.stopped.lock().take() {
+            return Err(stop);
+        }
+        let mut handler = self.handler.lock();
+        if self.connection.takes_again() {
+            handler.credit(&self.connection);
+        }
+        reader.turn(&mut *handler)
+    }
+
+    /// Both halves, at the connection's beginning and end.
+    pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Reader, &mut H) -> T) -> T {
+        let mut reader = self.reader.lock();
+        work(&mut reader, &mut self.handler.lock())
+    }
+}
+
+impl<H: FrameHandler> ReadHere for ReadSide<H> {
+    fn read_here(&self) -> bool {
+        let Some(mut reader) = self.reader.try_lock() else { return false };
+        let mut stopped = self.stopped.lock();
+        if !self.connection.is_open() || stopped.is_some() {
+            return false;
+        }
+        let read = reader.turn_here(&mut *self.handler.lock());
+        read.unwrap_or_else(|stop| {
+            *stopped = Some(stop);
+            self.connection.attention.notify_one();
+            false
+        })
+    }
+}
