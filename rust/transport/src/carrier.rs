@@ -17,7 +17,10 @@ pub(crate) enum Carrier {
     Tcp(TcpStream),
     Unix(UnixStream),
     /// TCP or unix, established.
-    Plain { socket: PlainSocket, is_local: bool },
+    Plain {
+        socket: PlainSocket,
+        is_local: bool,
+    },
     Tls(Box<TlsLink>),
     Memory(MemoryLink),
 }
@@ -28,7 +31,7 @@ impl Carrier {
         match self {
             Self::Tcp(socket) => socket.try_read_buf(into),
             Self::Unix(socket) => socket.try_read_buf(into),
-            Self::Plain { socket, .. } => socket.try_read(into, into.capacity() - into.len()),
+            Self::Plain { socket, .. } => socket.try_read(into),
             Self::Tls(link) => link.try_read(into),
             Self::Memory(link) => link.try_read(into),
         }

@@ -1,6 +1,6 @@
 use std::fmt;
-use std::sync::{Arc, OnceLock, Weak};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use mpreg_types::{CallHead, ConnectionId, Payload, ReplyHead, StreamId};
@@ -9,11 +9,11 @@ use mpreg_wire::{FrameKind, Limits, Process, encode_started};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
+use crate::lane::LaneState;
 use crate::link::Written;
 use crate::outbox::{Outbox, Phase};
-use crate::send_limits::SendLimits;
-use crate::lane::LaneState;
 use crate::read_side::ReadHere;
+use crate::send_limits::SendLimits;
 use crate::{Counters, Goodbye, Link, LostCause, ProtocolError, SendError};
 
 /// An established connection to one peer, shared by every thread that sends on it.

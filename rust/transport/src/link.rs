@@ -87,7 +87,7 @@ impl Link {
     /// Appends to `into` a little of what is there. For links with a [`Self::socket`]. 0 is the end of the stream.
     pub(crate) fn read_here(&self, into: &mut BytesMut) -> io::Result<usize> {
         let Some(socket) = self.plain() else { return Err(ErrorKind::WouldBlock.into()) };
-        socket.try_read(into, HERE_BYTES)
+        socket.read(into, HERE_BYTES)
     }
 
     /// Writes as much of `batch` as is taken; an error leaves in it what was not.

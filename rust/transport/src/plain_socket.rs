@@ -38,7 +38,10 @@ impl PlainSocket {
         Ok(this)
     }
 
-    #[expect(deprecated, reason = "its successor is unsafe, for descriptors that may be closed; this one is owned")]
+    #[expect(
+        deprecated,
+        reason = "its successor is unsafe, for descriptors that may be closed; this one is owned"
+    )]
     fn register(&self, interest: Interest) -> io::Result<Arc<AsyncFd<Shared>>> {
         let _inside = self.runtime.enter();
         Ok(Arc::new(AsyncFd::try_with_interest(Shared(self.socket.clone()), interest)?))
@@ -61,20 +64,26 @@ impl PlainSocket {
         self.waits.lock().clone().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
-    /// Until a read makes sense. Who comes here must read until nothing is left.
+    /// Until a read makes sense.
     pub(crate) async fn readable(&self) -> io::Result<()> {
-        self.waits()?.readable().await?.clear_ready();
+        self.waits()?.readable().await?.retain_ready();
         Ok(())
     }
 
-    /// Until a write makes sense. Who comes here must write until no more is taken.
+    /// Until a write makes sense.
     pub(crate) async fn writable(&self) -> io::Result<()> {
-        self.waits()?.writable().await?.clear_ready();
+        self.waits()?.writable().await?.retain_ready();
         Ok(())
     }
 
-    /// Appends at most `room` bytes; 0 is the end.
-    pub(crate) fn try_read(&self, into: &mut BytesMut, room: usize) -> io::Result<usize> {
+    /// Appends what fits, if the runtime has heard that something is there; 0 is the end.
+    pub(crate) fn try_read(&self, into: &mut BytesMut) -> io::Result<usize> {
+        let room = into.capacity() - into.len();
+        self.waits()?.try_io(Interest::READABLE, |_| self.read(into, room))
+    }
+
+    /// Appends at most `room` bytes, whatever the runtime has heard.
+    pub(crate) fn read(&self, into: &mut BytesMut, room: usize) -> io::Result<usize> {
         let before = into.len();
         into.resize(before + room, 0);
         let read = rustix::io::read(&self.socket, &mut into[before..]);
@@ -83,7 +92,12 @@ impl PlainSocket {
     }
 
     pub(crate) fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        Ok(rustix::io::writev(&self.socket, slices)?)
+        let write = || Ok(rustix::io::writev(&self.socket, slices)?);
+        match self.waits()?.try_io(Interest::WRITABLE, |_| write()) {
+            // The runtime may not have heard yet that there is room; if there is none, it will.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => write(),
+            done => done,
+        }
     }
 }
 

@@ -11,5 +11,6 @@ mod carriers;
 mod common;
 mod faults;
 mod handshakes;
+mod lanes;
 mod sending;
 mod tls;
