@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 import mpreg
-from mpreg.testing import wait_for
+from mpreg.testing import LocalMesh, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-
-    from mpreg.testing import LocalMesh
 
 
 async def everyone_sees(nodes: list[mpreg.Node], condition: Callable) -> None:
@@ -88,6 +86,41 @@ async def test_a_running_call_ends_before_the_node_leaves(mpreg_mesh: Callable[.
         mesh._running.remove(mesh.nodes[1])
 
 
+async def test_a_call_of_the_node_to_itself_ends_before_the_node_leaves(mpreg_mesh: Callable[..., LocalMesh]) -> None:
+    async with mpreg_mesh(nodes=2, config=mpreg.Config(drain_timeout=3600.0)) as mesh:
+        other, node = mesh.nodes
+        started, go = asyncio.Event(), asyncio.Event()
+
+        @node.function
+        async def slow() -> int:
+            started.set()
+            await go.wait()
+            return 1
+
+        call = asyncio.ensure_future(node.call("slow"))
+        await started.wait()
+        stopping = asyncio.create_task(node.stop())
+        await wait_for(lambda: _is_draining(other))
+        go.set()
+        assert await call == 1
+        await stopping
+        mesh._running.remove(node)
+
+
+async def test_a_call_of_the_node_to_itself_that_outlasts_the_drain_is_cancelled() -> None:
+    trail: list[str] = []
+    started = asyncio.Event()
+    server = hanging(started, trail)
+    async with LocalMesh([server]) as mesh:
+        call = asyncio.ensure_future(server.call("hang"))
+        await started.wait()
+        await server.stop()
+        mesh._running.remove(server)
+        (told,) = await asyncio.gather(call, return_exceptions=True)
+        assert isinstance(told, mpreg.ConnectionLostError)
+        assert trail == ["handler", "lifespan"]
+
+
 async def _is_draining(node: mpreg.Node) -> bool:
     try:
         await node.remote("slow", wait=0, retries=0, timeout=0.05)()
@@ -140,7 +173,6 @@ async def test_a_call_that_outlasts_the_drain_is_cancelled(mpreg_mesh: Callable[
     assert sorted(trail) == ["handler", "lifespan"]
 
 
-@pytest.mark.xfail(reason="they are cancelled when their connection closes, after the stop was answered", strict=False)
 async def test_handlers_cancelled_by_the_drain_end_before_the_lifespan(mpreg_mesh: Callable[..., LocalMesh]) -> None:
     trail: list[str] = []
     await stopped_with_a_call_under_way(mpreg_mesh, trail)

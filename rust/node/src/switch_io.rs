@@ -88,6 +88,15 @@ impl SwitchIo {
         self.switch.drain();
     }
 
+    /// The drain is over: what still runs is cancelled.
+    pub(crate) fn end_drain(&mut self) {
+        let now = self.runtime.clock.now();
+        self.catch_up(now);
+        self.switch.end_drain(now, &mut self.outputs);
+        self.run_outputs(now);
+        self.batch_end();
+    }
+
     pub(crate) fn set_starting(&mut self, starting: bool) {
         self.switch.set_starting(starting);
     }

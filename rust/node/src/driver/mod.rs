@@ -78,6 +78,11 @@ enum Stopping {
         until: Time,
         reason: LeaveReason,
     },
+    /// The drain was too short for some calls: they were cancelled, and their functions clean up.
+    Cancelling {
+        until: Time,
+        reason: LeaveReason,
+    },
     /// The leave is out; connections close.
     Left,
 }
@@ -227,7 +232,9 @@ impl Driver {
 
     fn next_wake(&self) -> Option<Time> {
         let stop = match self.stopping {
-            Stopping::Draining { .. } => Some(self.runtime.clock.now() + DRAIN_POLL),
+            Stopping::Draining { .. } | Stopping::Cancelling { .. } => {
+                Some(self.runtime.clock.now() + DRAIN_POLL)
+            }
             _ => None,
         };
         [self.timers.next(), stop, self.looks.next()].into_iter().flatten().min()
@@ -253,17 +260,50 @@ impl Driver {
         if self.fatal.is_some() && self.stopping == Stopping::No {
             self.begin_stop(LeaveReason::GracefulShutdown);
         }
-        if let Stopping::Draining { until, reason } = self.stopping {
-            if now >= until || self.switch.lock().is_idle() {
-                self.stopping = Stopping::Left;
-                self.hear(Input::Leave { reason });
-                self.run_outputs();
-            } else {
-                // Without frames the switch does not look for calls that have ended.
+        match self.stopping {
+            Stopping::Draining { reason, .. } | Stopping::Cancelling { reason, .. } if self.is_idle() => {
+                self.leave(reason);
+            }
+            Stopping::Draining { until, reason } if now >= until => {
+                self.cancel_rest();
+                self.stopping = Stopping::Cancelling { until: now + CLEAN_UP_MAX, reason };
+            }
+            Stopping::Cancelling { until, reason } if now >= until => self.leave(reason),
+            // Without frames the switch does not look for calls that have ended.
+            Stopping::Draining { .. } | Stopping::Cancelling { .. } => {
                 self.shared.inbound.attention.notify_one();
             }
+            Stopping::No | Stopping::Left => {}
         }
         self.stopping == Stopping::Left
+    }
+
+    /// No function of this node runs, for others or for itself, and no call is held for others.
+    fn is_idle(&self) -> bool {
+        self.shared.workload.load().in_flight == 0 && self.switch.lock().is_idle()
+    }
+
+    /// The drain is over: functions that still run are cancelled, and nothing is called through this node any more.
+    fn cancel_rest(&self) {
+        self.shared.set_phase(Phase::Stopped(self.gone()));
+        self.switch.lock().end_drain();
+        self.runtime.mailboxes.tell_all(crate::mailbox::News::RouteChanged);
+    }
+
+    fn leave(&mut self, reason: LeaveReason) {
+        self.stopping = Stopping::Left;
+        self.hear(Input::Leave { reason });
+        self.run_outputs();
+    }
+
+    /// What calls through this node are told from now on.
+    fn gone(&self) -> String {
+        match &self.fatal {
+            Some(error) => error.to_string(),
+            None => {
+                format!("node {} has stopped; start it again, or call through another", self.shared.label)
+            }
+        }
     }
 
     fn begin_stop(&mut self, reason: LeaveReason) {
@@ -278,12 +318,7 @@ impl Driver {
 
     /// The end: everything of the node goes, and whoever waits for that is told.
     async fn finish(mut self, inbox: &mut UnboundedReceiver<Command>) {
-        let why = match &self.fatal {
-            Some(error) => error.to_string(),
-            None => {
-                format!("node {} has stopped; start it again, or call through another", self.shared.label)
-            }
-        };
+        let why = self.gone();
         self.shared.set_phase(Phase::Stopped(why.clone()));
         for connection in self.switch.lock().connections() {
             connection.close(mpreg_transport::CloseReason::Leaving);
@@ -335,6 +370,8 @@ impl Driver {
 
 /// How often a drain looks whether the running calls have ended.
 const DRAIN_POLL: Duration = Duration::from_millis(5);
+/// How long functions that were cancelled at the end of a drain may clean up.
+const CLEAN_UP_MAX: Duration = Duration::from_secs(1);
 
 async fn sleep_until(runtime: &Runtime, wake: Option<Time>) {
     match wake {

@@ -58,6 +58,21 @@ impl Switch {
         if relayed { self.cancel_forwarded(index, step) } else { self.take_back(index, &body, step) }
     }
 
+    /// The drain is over: what still waits or runs here is answered and cancelled. Calls sent on to others stay, their
+    /// answers may still come.
+    pub fn end_drain(&mut self, now: Time, out: &mut Vec<Output>) {
+        let text = "the node leaves and the call ran longer than its drain_timeout";
+        let body = ErrorBody::new(ErrorCode::CancelledByPeer, text);
+        let step = &mut Step { now, out };
+        let all: Vec<Index> = self.peers.values().flat_map(|link| link.calls.indices()).collect();
+        for index in all {
+            let place = self.calls.get(index).map(|call| &call.place);
+            if place.is_some_and(|place| !matches!(place, Place::Forwarding { .. } | Place::Relayed { .. })) {
+                self.take_back(index, &body, step);
+            }
+        }
+    }
+
     /// A connection is gone. No byte of the own streams from `first_unsent` on was handed to the kernel.
     pub fn connection_lost(
         &mut self,
