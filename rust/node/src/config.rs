@@ -93,6 +93,9 @@ pub struct Settings {
     pub probe_interval: Duration,
     /// Up to this many members every pair keeps a connection; beyond, a few do and others are dialled on demand.
     pub full_mesh_max: usize,
+    /// Connections that this node dialled on demand are closed when nothing was on them for so long, seconds.
+    #[serde(with = "seconds")]
+    pub idle_after: Duration,
 }
 
 impl Default for Settings {
@@ -115,6 +118,7 @@ impl Default for Settings {
             drain_timeout: Duration::from_secs(10),
             probe_interval: Duration::from_millis(300),
             full_mesh_max: 64,
+            idle_after: Duration::from_mins(1),
         }
     }
 }

@@ -184,6 +184,12 @@ impl Node {
         told.recv_timeout(Duration::from_secs(1)).unwrap_or_default()
     }
 
+    /// True while calls from this node to `other` need no dial.
+    pub fn is_connected_to(&self, other: &Self) -> bool {
+        let snapshot = self.shared.snapshot.load();
+        snapshot.peer(other.shared.me.node).is_some_and(|peer| peer.connection().is_some())
+    }
+
     /// Vanishes as by `kill -9`: connections break without a word.
     pub fn kill(&self) {
         self.shared.command(Command::Kill);

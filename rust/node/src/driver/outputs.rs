@@ -40,6 +40,7 @@ pub(super) fn engine(shared: &NodeShared, addresses: &[String], seed: [u8; 32]) 
     let mut settings = Config::lan();
     settings.membership.probe_period = config.settings.probe_interval;
     settings.membership.full_mesh_max = config.settings.full_mesh_max;
+    settings.idle_after = config.settings.idle_after;
     settings.membership.active_view = settings.membership.active_view.min(config.settings.full_mesh_max);
     Engine::new(settings, local, shared.signer.clone(), seed).map_err(|error| engine_error(&error))
 }
