@@ -15,6 +15,8 @@ use crate::wake::EventFd;
 const CALM_DRAINS: u32 = 4;
 /// What is little.
 const CALM_ITEMS: usize = 2;
+/// Length of a value that is still little.
+const CALM_BYTES: usize = 2048;
 /// More than this at once is no quiet connection any more.
 const BUSY_ITEMS: usize = 8;
 
@@ -54,9 +56,9 @@ impl QuietLane {
 
     /// After a drain: opens or leaves the lane by what came.
     pub(crate) fn judge(&mut self, items: &[Item]) {
-        let mut connections = items.iter().filter_map(Item::connection);
-        let Some(first) = connections.next() else { return };
-        let one = connections.all(|other| other == first);
+        let mut came = items.iter().filter_map(Item::came_over);
+        let Some((first, bytes)) = came.next() else { return };
+        let one = bytes <= CALM_BYTES && came.all(|(other, bytes)| other == first && bytes <= CALM_BYTES);
         if one && items.len() <= CALM_ITEMS && self.last == Some(first) {
             self.calm = self.calm.saturating_add(1);
             // Once in so many drains is often enough to ask, if it was refused.

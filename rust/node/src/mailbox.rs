@@ -78,12 +78,12 @@ impl Item {
         }
     }
 
-    /// The connection that a call or a reply came over.
-    pub fn connection(&self) -> Option<ConnectionId> {
+    /// The connection that a call or a reply came over, and the length of its value.
+    pub fn came_over(&self) -> Option<(ConnectionId, usize)> {
         match self {
-            Self::Reply { connection, .. } => Some(*connection),
+            Self::Reply { connection, value, .. } => Some((*connection, value.len())),
             Self::Invoke(invocation) => match invocation.ticket.key() {
-                InvocationKey::Remote(connection, _) => Some(connection),
+                InvocationKey::Remote(connection, _) => Some((connection, invocation.value.len())),
                 InvocationKey::Local(..) => None,
             },
             _ => None,

@@ -235,9 +235,9 @@ impl Connection {
         debug_assert!(told.is_ok(), "a connection has one reading half");
     }
 
-    /// One small read on this thread; false if nothing was there.
-    pub(crate) fn read_here(&self) -> bool {
-        self.read_side.get().and_then(Weak::upgrade).is_some_and(|read_side| read_side.read_here())
+    /// One small read on this thread: how many bytes came.
+    pub(crate) fn read_here(&self) -> usize {
+        self.read_side.get().and_then(Weak::upgrade).map_or(0, |read_side| read_side.read_here())
     }
 
     /// True if that own stream was opened at some time.

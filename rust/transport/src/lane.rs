@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use crate::Connection;
+use crate::link::HERE_BYTES;
 
 /// The right of one thread to read a quiet connection itself, as soon as its socket is readable.
 ///
@@ -76,11 +77,17 @@ impl Lane {
         if lane.state.load(Ordering::Acquire) != HELD || !self.connection.is_open() {
             return LaneRead::Over;
         }
-        if self.connection.read_here() {
-            lane.reads.fetch_add(1, Ordering::AcqRel);
-            LaneRead::Some
-        } else {
-            LaneRead::Nothing
+        match self.connection.read_here() {
+            0 => LaneRead::Nothing,
+            count => {
+                lane.reads.fetch_add(1, Ordering::AcqRel);
+                if count == HERE_BYTES {
+                    // There is more: a large value, or many calls. That is the io thread's.
+                    lane.revoke();
+                    self.connection.attention.notify_one();
+                }
+                LaneRead::Some
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::{CertificateError, PeerCertificate};
 /// Least room a read is given.
 const READ_BYTES_MIN: usize = 16 * 1024;
 /// Most that one read outside the runtime takes: it is for the few small frames of a quiet connection.
-const HERE_BYTES: usize = 4 * 1024;
+pub(crate) const HERE_BYTES: usize = 4 * 1024;
 
 /// A byte stream to a peer over TCP, TLS, a unix socket or memory, before and below the frames.
 ///

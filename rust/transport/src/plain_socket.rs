@@ -8,6 +8,9 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::runtime::Handle;
 
+/// Most that one read takes: its room has to be zeroed first, which is cheap only while it stays in the cache.
+const ROOM_MAX: usize = 64 * 1024;
+
 /// The TCP or unix socket of an established connection whose bytes are the plain frames.
 ///
 /// Bytes move by system calls on whatever thread wants to; the runtime only waits. So it can be told to leave reading
@@ -85,7 +88,7 @@ impl PlainSocket {
     /// Appends at most `room` bytes, whatever the runtime has heard.
     pub(crate) fn read(&self, into: &mut BytesMut, room: usize) -> io::Result<usize> {
         let before = into.len();
-        into.resize(before + room, 0);
+        into.resize(before + room.min(ROOM_MAX), 0);
         let read = rustix::io::read(&self.socket, &mut into[before..]);
         into.truncate(before + *read.as_ref().unwrap_or(&0));
         Ok(read?)

@@ -18,8 +18,8 @@ pub(crate) struct ReadSide<H> {
 
 /// What a lane needs of it, whoever the handler is.
 pub(crate) trait ReadHere: Send + Sync {
-    /// One small read on this thread; false if nothing was there or the task is reading.
-    fn read_here(&self) -> bool;
+    /// One small read on this thread: how many bytes came; none if the task is reading.
+    fn read_here(&self) -> usize;
 }
 
 impl<H: FrameHandler> ReadSide<H> {
@@ -48,17 +48,17 @@ impl<H: FrameHandler> ReadSide<H> {
 }
 
 impl<H: FrameHandler> ReadHere for ReadSide<H> {
-    fn read_here(&self) -> bool {
-        let Some(mut reader) = self.reader.try_lock() else { return false };
+    fn read_here(&self) -> usize {
+        let Some(mut reader) = self.reader.try_lock() else { return 0 };
         let mut stopped = self.stopped.lock();
         if !self.connection.is_open() || stopped.is_some() {
-            return false;
+            return 0;
         }
         let read = reader.turn_here(&mut *self.handler.lock());
         read.unwrap_or_else(|stop| {
             *stopped = Some(stop);
             self.connection.attention.notify_one();
-            false
+            0
         })
     }
 }

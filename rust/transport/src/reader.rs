@@ -122,16 +122,16 @@ impl Reader {
         Ok(Turn::More)
     }
 
-    /// One small read on a thread that is not the runtime's; false if nothing was there.
-    pub(crate) fn turn_here(&mut self, handler: &mut impl FrameHandler) -> Result<bool, Stop> {
+    /// One small read on a thread that is not the runtime's: how many bytes came.
+    pub(crate) fn turn_here(&mut self, handler: &mut impl FrameHandler) -> Result<usize, Stop> {
         let result = match self.connection.link.read_here(&mut self.buffer) {
             Ok(0) => return Err(Stop::Lost(LostCause::Ended)),
             Ok(count) => {
                 self.tally.bytes += count as u64;
-                self.cut(handler).map(|()| true)
+                self.cut(handler).map(|()| count)
             }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
-                return Ok(false);
+                return Ok(0);
             }
             Err(error) => return Err(Stop::Lost(LostCause::Broken(error.kind()))),
         };
