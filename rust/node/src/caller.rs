@@ -56,7 +56,7 @@ impl Caller {
 
     pub(crate) fn process(&self) -> Process {
         match self {
-            Self::Node(node) => node.me,
+            Self::Node(node) => node.process(),
             Self::Client(client) => client.me,
         }
     }

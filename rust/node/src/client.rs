@@ -15,7 +15,7 @@ use crate::caller::{Caller, End};
 use crate::client_io::ClientIo;
 use crate::client_shared::ClientShared;
 use crate::config::ClientConfig;
-use crate::doorway::{Doorway, Introduction};
+use crate::doorway::{Doorway, Introduction, Standing};
 use crate::error::NodeError;
 use crate::mailbox::News;
 use crate::runtime::Runtime;
@@ -140,7 +140,6 @@ impl Keeper {
         let shared = &self.client.shared;
         let introduction = Introduction {
             signer: shared.signer.clone(),
-            incarnation: shared.me.incarnation,
             role: Role::Client,
             cluster: shared.config.cluster.clone(),
             name: shared.config.name.clone(),
@@ -199,7 +198,9 @@ impl Keeper {
     ) -> Result<(), String> {
         let address = self.client.addresses[self.next % self.client.addresses.len()].clone();
         self.next += 1;
-        let established = doorway.dial(&address, Vec::new(), within, |_| None).await.map_err(|error| {
+        let incarnation = self.client.shared.me.incarnation;
+        let standing = Standing { addresses: Vec::new(), incarnation };
+        let established = doorway.dial(&address, standing, within, |_| None).await.map_err(|error| {
             let text = error.to_string();
             // Dial errors name the address themselves.
             if text.contains(&address.to_string()) { text } else { format!("{address}: {text}") }

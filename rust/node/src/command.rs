@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mpreg_transport::{Connection, LostCause};
-use mpreg_types::{ForeignText, LeaveReason, NodeId};
+use mpreg_types::{ForeignText, Incarnation, LeaveReason, NodeId};
 use mpreg_wire::FrameKind;
 
 use crate::caller::End;
@@ -60,6 +60,13 @@ pub(crate) enum Command {
     Stop(LeaveReason, End),
     /// Vanish, as by `kill -9`.
     Kill,
+    /// A peer refused the start `said` of this node, because it knows a later one.
+    Outstarted {
+        /// The one it knows.
+        known: Incarnation,
+        /// The one that was refused.
+        said: Incarnation,
+    },
     /// Tell when the node has ended.
     Ended(End),
     /// For the test kit: a fingerprint of what the node sees.
@@ -80,6 +87,7 @@ impl fmt::Debug for Command {
             Self::Busy(_) => "Busy",
             Self::Stop(..) => "Stop",
             Self::Kill => "Kill",
+            Self::Outstarted { .. } => "Outstarted",
             Self::Ended(_) => "Ended",
             Self::Fingerprint(_) => "Fingerprint",
         };

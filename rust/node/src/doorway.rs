@@ -20,11 +20,19 @@ use crate::security::Security;
 #[derive(Debug, Clone)]
 pub(crate) struct Introduction {
     pub(crate) signer: Arc<dyn Signer>,
-    pub(crate) incarnation: Incarnation,
     pub(crate) role: Role,
     pub(crate) cluster: Option<ClusterId>,
     pub(crate) name: NodeName,
     pub(crate) instance: Option<Instance>,
+}
+
+/// What changes of that while it runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Standing {
+    /// Where it can be dialled.
+    pub(crate) addresses: Vec<String>,
+    /// Which start it is.
+    pub(crate) incarnation: Incarnation,
 }
 
 impl Introduction {
@@ -103,13 +111,13 @@ impl Doorway {
     pub(crate) async fn dial(
         &self,
         address: &Address,
-        addresses: Vec<String>,
+        standing: Standing,
         within: Duration,
         known: impl FnOnce(NodeId) -> Option<Incarnation>,
     ) -> Result<Established, KnockError> {
         self.security.check("dial", address).map_err(KnockError::Forbidden)?;
         let link = self.network.dial(address, self.label.as_ref(), within).await?;
-        self.shake(link, Side::Dialer, addresses, known).await
+        self.shake(link, Side::Dialer, standing, known).await
     }
 
     /// Proves both sides of a link.
@@ -117,7 +125,7 @@ impl Doorway {
         &self,
         link: Link,
         side: Side,
-        addresses: Vec<String>,
+        standing: Standing,
         known: impl FnOnce(NodeId) -> Option<Incarnation>,
     ) -> Result<Established, KnockError> {
         let intro = &self.introduction;
@@ -126,10 +134,16 @@ impl Doorway {
         let local = LocalHello {
             cluster: intro.cluster.clone(),
             instance: intro.instance.clone(),
-            addresses,
+            addresses: standing.addresses,
             limits: self.limits.for_peer(),
             secret: self.security.secret.clone(),
-            ..LocalHello::new(intro.signer.clone(), intro.incarnation, intro.role, intro.name.clone(), nonce)
+            ..LocalHello::new(
+                intro.signer.clone(),
+                standing.incarnation,
+                intro.role,
+                intro.name.clone(),
+                nonce,
+            )
         };
         Ok(self.handshakes.shake(link, side, local, self.policy.clone(), known).await?)
     }

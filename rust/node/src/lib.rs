@@ -20,6 +20,7 @@ mod error;
 mod failure;
 mod functions;
 mod inbound;
+mod incarnation_file;
 mod look;
 mod mailbox;
 mod node;

@@ -187,7 +187,7 @@ impl Node {
     /// True while calls from this node to `other` need no dial.
     pub fn is_connected_to(&self, other: &Self) -> bool {
         let snapshot = self.shared.snapshot.load();
-        snapshot.peer(other.shared.me.node).is_some_and(|peer| peer.connection().is_some())
+        snapshot.peer(other.shared.node).is_some_and(|peer| peer.connection().is_some())
     }
 
     /// Vanishes as by `kill -9`: connections break without a word.

@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use mpreg_routing::{Index, Own, Snapshot};
 use mpreg_rpc::{RetryBudget, RetryConfig, Workload, WorkloadConfig};
-use mpreg_types::{ClusterId, HopBudget, NodeId, Signer};
+use mpreg_types::{ClusterId, HopBudget, Incarnation, NodeId, Signer};
 use mpreg_wire::Process;
 use mpreg_wire::verify::Ed25519Signer;
 use parking_lot::Mutex;
@@ -19,6 +19,7 @@ use crate::dispatch::Origin;
 use crate::error::NodeError;
 use crate::functions::Functions;
 use crate::inbound::Inbound;
+use crate::incarnation_file;
 
 /// Numbers for nodes and clients of this process.
 static NEXT_SERIAL: AtomicU64 = AtomicU64::new(1);
@@ -56,7 +57,8 @@ pub struct NodeShared {
     pub(crate) serial: u64,
     pub(crate) config: NodeConfig,
     pub(crate) signer: Arc<dyn Signer>,
-    pub(crate) me: Process,
+    pub(crate) node: NodeId,
+    incarnation: AtomicU64,
     /// `cluster/name/instance`.
     pub(crate) label: String,
     pub(crate) instance: mpreg_types::Instance,
@@ -69,6 +71,8 @@ pub struct NodeShared {
     pub(crate) inbound: Arc<Inbound>,
     pub(crate) address: Mutex<String>,
     phase: Mutex<Phase>,
+    /// What ended it, if not `stop`.
+    fatal: Mutex<Option<NodeError>>,
     commands: UnboundedSender<Command>,
     inbox: Mutex<Option<UnboundedReceiver<Command>>>,
 }
@@ -79,7 +83,8 @@ impl NodeShared {
         let secret = crate::node_key::load_or_draw(config.settings.data_dir.as_deref())?;
         let signer: Arc<dyn Signer> = Arc::new(Ed25519Signer::new(secret));
         let node = NodeId::of(&signer.key());
-        let incarnation = mpreg_types::Incarnation::next(crate::clock::unix_ms(), None, None);
+        let last = config.settings.data_dir.as_deref().map(incarnation_file::load).transpose()?.flatten();
+        let incarnation = Incarnation::next(crate::clock::unix_ms(), last, None);
         let instance = match &config.instance {
             Some(instance) => instance.clone(),
             None => mpreg_types::Instance::parse(&node.short())?,
@@ -96,7 +101,8 @@ impl NodeShared {
         let (commands, inbox) = unbounded_channel();
         Ok(Arc::new(Self {
             serial: next_serial(),
-            me,
+            node,
+            incarnation: AtomicU64::new(incarnation.0),
             origin: Arc::new(Origin { caller: label.clone(), cluster: config.cluster.to_string() }),
             max_hops: config.max_hops,
             snapshot: ArcSwap::new(empty_snapshot(me, config.cluster.clone(), &label)),
@@ -106,6 +112,7 @@ impl NodeShared {
             functions: Functions::default(),
             address: Mutex::default(),
             phase: Mutex::new(Phase::New),
+            fatal: Mutex::default(),
             commands,
             inbox: Mutex::new(Some(inbox)),
             label,
@@ -113,6 +120,28 @@ impl NodeShared {
             signer,
             config,
         }))
+    }
+
+    /// Which start of the node this is.
+    pub(crate) fn incarnation(&self) -> Incarnation {
+        Incarnation(self.incarnation.load(Ordering::Relaxed))
+    }
+
+    /// Which start of which node.
+    pub(crate) fn process(&self) -> Process {
+        Process { node: self.node, incarnation: self.incarnation() }
+    }
+
+    /// Keeps which start it is, where a next one can read it.
+    pub(crate) fn keep_incarnation(&self) -> Result<(), NodeError> {
+        let directory = self.config.settings.data_dir.as_deref();
+        directory.map_or(Ok(()), |directory| incarnation_file::keep(directory, self.incarnation()))
+    }
+
+    /// It is another start from now on.
+    pub(crate) fn begin_anew(&self, incarnation: Incarnation) -> Result<(), NodeError> {
+        self.incarnation.store(incarnation.0, Ordering::Relaxed);
+        self.keep_incarnation()
     }
 
     /// Hands a command to the driver; false if the driver has ended.
@@ -124,7 +153,10 @@ impl NodeShared {
     pub(crate) fn command_or(&self, command: Command) {
         if let Err(refused) = self.commands.send(command) {
             match refused.0 {
-                Command::Stop(_, end) | Command::Ended(end) => end(Ok(crate::client::nil())),
+                Command::Stop(_, end) => end(Ok(crate::client::nil())),
+                Command::Ended(end) => {
+                    end(self.fatal.lock().clone().map_or_else(|| Ok(crate::client::nil()), Err));
+                }
                 _ => {}
             }
         }
@@ -152,6 +184,11 @@ impl NodeShared {
         *self.phase.lock() = phase;
     }
 
+    /// For those who ask how it ended when it has.
+    pub(crate) fn set_fatal(&self, error: Option<NodeError>) {
+        *self.fatal.lock() = error;
+    }
+
     pub(crate) fn is_starting(&self) -> bool {
         *self.phase.lock() == Phase::Starting
     }
@@ -168,11 +205,11 @@ impl NodeShared {
 
     /// What the faults of a test know it by: its id, since a name may be taken again by the next start.
     pub(crate) fn fault_label(&self) -> Arc<str> {
-        self.me.node.to_string().into()
+        self.node.to_string().into()
     }
 
     pub(crate) fn label_of(&self, node: NodeId) -> String {
-        if node == self.me.node {
+        if node == self.node {
             return self.label.clone();
         }
         self.snapshot.load().label(node).map_or_else(|| node.short(), ToString::to_string)

@@ -83,6 +83,11 @@ impl SwitchIo {
         self.armed
     }
 
+    /// The node is another start from now on: its snapshots count from the first again.
+    pub(crate) fn begin_anew(&mut self) {
+        self.snapshot_version = 0;
+    }
+
     /// From now on the own functions take no new call.
     pub(crate) fn drain(&mut self) {
         self.switch.drain();

@@ -1,14 +1,19 @@
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use mpreg_engine::Engine;
 use mpreg_transport::{HandshakeFailure, Link, Listener};
+use mpreg_types::ConnectionId;
 use mpreg_wire::Role;
 use mpreg_wire::handshake::{Policy, Side};
 
 use super::Driver;
+use super::anew::{known_start, refused_start};
 use super::refusals::Refusals;
-use crate::doorway::{Doorway, KnockError};
+use crate::command::Command;
+use crate::doorway::{Doorway, KnockError, Standing};
 use crate::node_shared::NodeShared;
 use crate::runtime::Runtime;
 use crate::switch_io::SwitchIo;
@@ -27,6 +32,8 @@ impl Driver {
         let door = Door {
             doorway: self.doorway.clone(),
             addresses: self.addresses.clone(),
+            engine: self.engine.clone(),
+            newest: self.newest.clone(),
             shared: self.shared.clone(),
             runtime: self.runtime.clone(),
             switch: self.switch.clone(),
@@ -74,6 +81,8 @@ impl Driver {
 pub(super) struct Door {
     pub(super) doorway: Rc<Doorway>,
     pub(super) addresses: Vec<String>,
+    pub(super) engine: Rc<RefCell<Engine>>,
+    pub(super) newest: Rc<Cell<ConnectionId>>,
     pub(super) shared: Arc<NodeShared>,
     pub(super) runtime: Arc<Runtime>,
     pub(super) switch: Arc<parking_lot::Mutex<SwitchIo>>,
@@ -82,13 +91,24 @@ pub(super) struct Door {
 
 impl Door {
     async fn admit(self, link: Link) {
-        let shaken = self.doorway.shake(link, Side::Acceptor, self.addresses.clone(), |_| None).await;
+        let incarnation = self.shared.incarnation();
+        let standing = Standing { addresses: self.addresses.clone(), incarnation };
+        let known = |node| known_start(&self.engine, node);
+        let shaken = self.doorway.shake(link, Side::Acceptor, standing, known).await;
+        if let Err(error) = &shaken
+            && let Some((known, said)) = refused_start(error)
+        {
+            self.shared.command(Command::Outstarted { known, said });
+        }
         match shaken {
-            Ok(established) => {
-                if let Err(error) = established.run(&self.runtime.io_handle(), self.switch.clone()) {
+            // Shaken as a start that is over: the peer dials again, or is dialled.
+            Ok(_) if incarnation != self.shared.incarnation() => {}
+            Ok(established) => match established.run(&self.runtime.io_handle(), self.switch.clone()) {
+                Ok(connection) => self.newest.set(connection.id()),
+                Err(error) => {
                     tracing::warn!(node = %self.shared.label, %error, "a connection could not be moved to its thread");
                 }
-            }
+            },
             // Somebody looked whether anybody listens: no news.
             Err(KnockError::Handshake(HandshakeFailure::Broken(_))) => {}
             Err(error) if self.refusals.is_news(error.to_string(), self.runtime.clock.now()) => {

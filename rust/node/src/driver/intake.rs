@@ -47,6 +47,7 @@ impl Driver {
                 self.stop_ends.push(end);
                 self.begin_stop(reason);
             }
+            Command::Outstarted { known, said } => self.outstarted(known, said),
             Command::Ended(end) => self.ended.push(end),
             Command::Kill => self.kill(),
             Command::Fingerprint(tell) => drop(tell.send(self.fingerprint())),
@@ -67,10 +68,14 @@ impl Driver {
     }
 
     fn opened(&mut self, connection: &Arc<Connection>) {
+        if self.is_outdated(connection) {
+            return connection.close(CloseReason::Replaced);
+        }
         let peer = connection.peer();
         if peer.role != Role::Node {
             return;
         }
+        self.met = true;
         self.peers.add(connection);
         let Ok(addresses) = Addresses::new(peer.addresses.clone()) else {
             tracing::warn!(node = %self.shared.label, peer = %peer.node.short(), "too many addresses in its hello");
@@ -111,6 +116,9 @@ impl Driver {
 
     /// A control frame of a member. What cannot be read closes the connection: its sender is broken or hostile.
     fn frame(&mut self, connection: &Arc<Connection>, kind: FrameKind, payload: &Bytes) {
+        if self.is_outdated(connection) {
+            return;
+        }
         let handled = match kind {
             FrameKind::Membership => self.membership_frame(connection, payload),
             FrameKind::Catalog => self.catalog_frame(connection, payload),
@@ -144,8 +152,13 @@ impl Driver {
         Ok(())
     }
 
+    /// True for one of a former start of this node.
+    fn is_outdated(&self, connection: &Connection) -> bool {
+        connection.id() <= self.outdated
+    }
+
     fn fingerprint(&mut self) -> String {
-        format!("{:?}", self.engine.converged())
+        format!("{:?}", self.engine.borrow_mut().converged())
     }
 
     /// As by `kill -9`: no goodbye, no leave.

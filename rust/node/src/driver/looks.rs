@@ -305,7 +305,7 @@ impl Driver {
 
     fn members(&self) -> Vec<MemberView> {
         let cluster = &self.shared.config.cluster;
-        self.engine.members().iter().map(|row| MemberView::new(row, cluster)).collect()
+        self.engine.borrow().members().iter().map(|row| MemberView::new(row, cluster)).collect()
     }
 
     fn catalog(&self, question: &CatalogQuestion, own: bool) -> Result<Outcome, NodeError> {
@@ -330,7 +330,7 @@ impl Driver {
             resources: ResourceSet::parse(question.resources.iter().map(String::as_str))?,
             own,
         };
-        let rows: Vec<EntryView> = self.engine.catalog(&query).iter().map(EntryView::from).collect();
+        let rows: Vec<EntryView> = self.engine.borrow().catalog(&query).iter().map(EntryView::from).collect();
         Ok(encoded(&rows))
     }
 
@@ -341,8 +341,8 @@ impl Driver {
             own,
             ..CatalogQuery::default()
         };
-        let entries = self.engine.catalog(&query);
-        let found = self.engine.describe(&name, own, self.now());
+        let entries = self.engine.borrow().catalog(&query);
+        let found = self.engine.borrow().describe(&name, own, self.now());
         let found = found.map_err(|missing| NodeError { body: missing, executed: Executed::No })?;
         // Somebody offers it, so there is a version.
         Ok(DescriptionView::new(&found, &entries).as_ref().map_or_else(|| Outcome::Now(nil()), encoded))
@@ -350,12 +350,12 @@ impl Driver {
 
     /// What changed after the question's token; everything as "added" where that cannot be told.
     fn changes(&self, question: &WatchQuestion, own: bool) -> ChangesView {
+        let engine = self.engine.borrow();
         let pattern = NamePattern::parse(&question.pattern).ok();
         let wanted =
             |name: &FunctionName| pattern.as_ref().is_none_or(|pattern| pattern.matches(name.as_str()));
-        let latest = encode_token(self.engine.watch_token());
-        let since =
-            question.token.as_deref().and_then(decode_token).map(|token| self.engine.changes_since(token));
+        let latest = encode_token(engine.watch_token());
+        let since = question.token.as_deref().and_then(decode_token).map(|token| engine.changes_since(token));
         if let Some(Ok(changes)) = since {
             let seen = |row: &FunctionRow| (own || row.scope != Scope::Local) && wanted(&row.name);
             let changes = changes.into_iter().filter(|change| seen(&change.function));
@@ -364,7 +364,7 @@ impl Driver {
             return ChangesView { token: latest, reset: false, changes: changes.collect() };
         }
         let query = CatalogQuery { function: pattern.clone(), own, ..CatalogQuery::default() };
-        let rows = self.engine.catalog(&query);
+        let rows = engine.catalog(&query);
         let changes = rows.iter().map(|row| ChangeView { what: ChangeKind::Added, entry: row.into() });
         ChangesView { token: latest, reset: true, changes: changes.collect() }
     }

@@ -4,6 +4,7 @@
 //! engine's outputs; dials and handshakes are tasks of their own and report back.
 
 mod accept;
+mod anew;
 mod dial;
 mod intake;
 mod looks;
@@ -12,13 +13,14 @@ mod peers;
 mod refusals;
 mod timers;
 
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mpreg_engine::{Addresses, Engine, Event, Input, Output, Timer};
 use mpreg_transport::{Address, Network};
-use mpreg_types::{LeaveReason, Time};
+use mpreg_types::{ConnectionId, LeaveReason, Time};
 use parking_lot::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{AbortHandle, JoinHandle};
@@ -92,7 +94,8 @@ struct Driver {
     shared: Arc<NodeShared>,
     runtime: Arc<Runtime>,
     doorway: Rc<Doorway>,
-    engine: Engine,
+    /// Handshakes, tasks of their own, ask it whom it knows.
+    engine: Rc<RefCell<Engine>>,
     switch: Arc<Mutex<SwitchIo>>,
     peers: Peers,
     timers: Timers<Timer>,
@@ -103,6 +106,17 @@ struct Driver {
     refusals: Rc<Refusals>,
     looks: Looks,
     addresses: Vec<String>,
+    seeds: Vec<Addresses>,
+    /// The connection made last.
+    newest: Rc<Cell<ConnectionId>>,
+    /// Connections up to this one are of a former start of this node.
+    outdated: ConnectionId,
+    /// A member has taken this start for one of the cluster.
+    met: bool,
+    /// Members speak of a later start of this node.
+    superseded: bool,
+    /// How often it began anew.
+    anew: u32,
     /// Told when the node has joined or is alone.
     started: Option<End>,
     /// Told when the next snapshot is out.
@@ -134,7 +148,6 @@ impl Driver {
         let Start { shared, listen, seeds, network, runtime } = start;
         let introduction = Introduction {
             signer: shared.signer.clone(),
-            incarnation: shared.me.incarnation,
             role: mpreg_wire::Role::Node,
             cluster: Some(shared.config.cluster.clone()),
             name: shared.config.name.clone(),
@@ -154,8 +167,10 @@ impl Driver {
         let advertised = shared.config.settings.advertise.clone();
         let addresses = vec![advertised.unwrap_or_else(|| listener.address().to_string())];
         *shared.address.lock() = listener.address().to_string();
-        let seed = random_bytes::<32>().map_err(|error| NodeError::config(error.to_string()))?;
-        let engine = outputs::engine(&shared, &addresses, seed)?;
+        shared.keep_incarnation()?;
+        let engine = outputs::fresh_engine(&shared, &addresses)?;
+        let seeds = seeds.iter().map(|seed| Addresses::new(vec![seed.to_string()]));
+        let seeds = seeds.collect::<Result<_, _>>().map_err(|error| NodeError::config(error.to_string()))?;
         let switch_seed = random_bytes::<8>().map_err(|error| NodeError::config(error.to_string()))?;
         let switch = SwitchIo::new(shared.clone(), runtime.clone(), u64::from_le_bytes(switch_seed));
         let mut driver = Self {
@@ -177,23 +192,28 @@ impl Driver {
             shared,
             runtime,
             doorway,
-            engine,
+            engine: Rc::new(RefCell::new(engine)),
             addresses,
+            seeds,
+            newest: Rc::new(Cell::new(ConnectionId(0))),
+            outdated: ConnectionId(0),
+            met: false,
+            superseded: false,
+            anew: 0,
         };
-        driver.begin(listener, &seeds)?;
+        driver.spawn_switch_task();
+        driver.spawn_acceptor(listener);
+        driver.announce()?;
         Ok(driver)
     }
 
-    fn begin(&mut self, listener: mpreg_transport::Listener, seeds: &[Address]) -> Result<(), NodeError> {
-        self.switch.lock().set_starting(true);
-        self.spawn_switch_task();
-        self.spawn_acceptor(listener);
+    /// The first words of a start.
+    fn announce(&mut self) -> Result<(), NodeError> {
+        self.switch.lock().set_starting(self.shared.is_starting());
         for (handle, entry) in self.shared.functions.all() {
             self.offer(handle, &entry)?;
         }
-        let seeds = seeds.iter().map(|seed| Addresses::new(vec![seed.to_string()]));
-        let seeds = seeds.collect::<Result<_, _>>().map_err(|error| NodeError::config(error.to_string()))?;
-        self.feed(Input::Start { seeds })?;
+        self.feed(Input::Start { seeds: self.seeds.clone() })?;
         self.run_outputs();
         Ok(())
     }
@@ -332,6 +352,7 @@ impl Driver {
             let _ = acceptor.await;
         }
         self.runtime.mailboxes.tell_all(crate::mailbox::News::RouteChanged);
+        self.shared.set_fatal(self.fatal.clone());
         inbox.close();
         while let Ok(command) = inbox.try_recv() {
             self.command(command);
@@ -353,9 +374,10 @@ impl Driver {
 
     /// Something the engine wants known outside.
     fn event(&mut self, event: Event) {
-        outputs::log(&self.shared.label, self.shared.me.node, &event);
+        outputs::log(&self.shared.label, self.shared.node, &event);
         match event {
             Event::Joined { alone } => self.joined(alone),
+            Event::Superseded { .. } => self.superseded = true,
             Event::Change(_) => self.looks.note_news(),
             Event::InstanceHeld { id, address, .. } => {
                 let at = address.map_or_else(String::new, |address| format!(" at {address}"));

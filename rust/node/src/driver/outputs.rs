@@ -11,6 +11,7 @@ use mpreg_types::{ConnectionId, NodeId, Time};
 use mpreg_wire::FrameKind;
 
 use super::Driver;
+use crate::entropy::random_bytes;
 use crate::error::NodeError;
 use crate::functions::LocalEntry;
 use crate::mailbox::News;
@@ -21,12 +22,13 @@ const RETIRE_LOOK: Duration = Duration::from_millis(100);
 /// It is closed when it was quiet so many looks in a row: the other side has heard of the one that is used, too.
 const RETIRE_LOOKS: u32 = 10;
 
-/// The engine of a node that listens on `addresses`.
-pub(super) fn engine(shared: &NodeShared, addresses: &[String], seed: [u8; 32]) -> Result<Engine, NodeError> {
+/// The engine of a node that listens on `addresses`, as the start that the node is now.
+pub(super) fn fresh_engine(shared: &NodeShared, addresses: &[String]) -> Result<Engine, NodeError> {
+    let seed = random_bytes::<32>().map_err(|error| NodeError::config(error.to_string()))?;
     let config = &shared.config;
     let local = Local {
-        node: shared.me.node,
-        incarnation: shared.me.incarnation,
+        node: shared.node,
+        incarnation: shared.incarnation(),
         cluster: config.cluster.clone(),
         name: config.name.clone(),
         instance: config.instance.clone(),
@@ -53,7 +55,7 @@ impl Driver {
     /// Hands `input` to the engine. Only inputs of the own user can fail.
     pub(super) fn feed(&mut self, input: Input) -> Result<(), NodeError> {
         let now = self.runtime.clock.now();
-        self.engine.handle(input, now, &mut self.outputs).map_err(|error| engine_error(&error))
+        self.engine.borrow_mut().handle(input, now, &mut self.outputs).map_err(|error| engine_error(&error))
     }
 
     /// Hands in what only peers can have caused; what is wrong with it is counted by the engine.
@@ -124,7 +126,7 @@ impl Driver {
             Message::Catalog(message) => (FrameKind::Catalog, mpreg_wire::message::encode(message)),
         };
         for node in to {
-            let used = self.engine.peer(*node).and_then(|peer| peer.connection());
+            let used = self.engine.borrow().peer(*node).and_then(|peer| peer.connection());
             let Some(connection) = self.peers.to(*node, used) else { continue };
             match connection.send_control(kind, &payload) {
                 Ok(()) if !written.iter().any(|other| Arc::ptr_eq(other, connection)) => {

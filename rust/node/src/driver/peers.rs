@@ -25,6 +25,10 @@ impl Peers {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
     /// The one that control frames go over: `used`, as calls do, so that they stay in order; once that has ended and
     /// until the engine has heard of it, any other.
     pub(super) fn to(&self, node: NodeId, used: Option<ConnectionId>) -> Option<&Arc<Connection>> {

@@ -75,6 +75,7 @@ impl Line {
                 item => self.port.handle(item, now()),
             }
         }
+        self.port.arm(now());
         self.port.flush();
     }
 }

@@ -4,3 +4,4 @@
 mod line;
 mod on_demand;
 mod place;
+mod starts;

@@ -133,7 +133,7 @@ impl Drop for Running {
 }
 
 /// Runs an operation of the control thread to its end.
-fn ended(begin: impl FnOnce(End)) -> Result<(), NodeError> {
+pub(crate) fn ended(begin: impl FnOnce(End)) -> Result<(), NodeError> {
     let (tell, told) = channel();
     begin(Box::new(move |result| drop(tell.send(result.map(drop)))));
     told.recv_timeout(SOON).unwrap()

@@ -169,6 +169,7 @@ impl Switch {
     /// Another snapshot was published: calls without a candidate look again. To be told before the frames that were
     /// read after it.
     pub fn snapshot_changed(&mut self, snapshot: Arc<Snapshot>, now: Time, out: &mut Vec<Output>) {
+        self.incarnation = snapshot.own().incarnation();
         self.snapshot = snapshot;
         let mut step = Step { now, out };
         for _ in 0..self.no_candidate.len() {
