@@ -4,6 +4,7 @@
 //! `jobs`, `worker`, `thread_pool`, `blocking`) carries calls between an interpreter and the mesh in batches. The classes
 //! (`endpoint`, `remote`, `node_core`, `client_core`) are what the Python package stands on; `_mpreg.pyi` documents them.
 
+mod allocator;
 mod blocking;
 mod bridge;
 mod call;
@@ -38,12 +39,10 @@ mod wake;
 mod watch;
 mod worker;
 
-use mimalloc::MiMalloc;
 use pyo3::prelude::*;
 
-/// Calls are allocated on one thread and freed on another, which the system's allocator is slow at.
 #[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
+static ALLOCATOR: allocator::BySize = allocator::BySize;
 
 /// Private to the package `mpreg`.
 #[pymodule(gil_used = false)]
