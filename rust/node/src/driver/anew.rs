@@ -7,7 +7,7 @@ use std::cell::RefCell;
 
 use mpreg_engine::Engine;
 use mpreg_transport::HandshakeFailure;
-use mpreg_types::{Incarnation, NodeId};
+use mpreg_types::{Incarnation, Load, NodeId};
 use mpreg_wire::handshake::{HandshakeError, Refusal};
 
 use super::{Driver, Stopping};
@@ -77,6 +77,7 @@ impl Driver {
         self.peers = super::Peers::default();
         self.timers = super::Timers::new();
         self.outputs.clear();
+        self.told_load = Load::default();
         self.met = false;
         self.superseded = false;
         self.announce()?;

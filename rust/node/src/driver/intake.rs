@@ -134,10 +134,22 @@ impl Driver {
         let from = connection.peer().node;
         let input = match read(payload)? {
             MembershipMessage::Leave(signed) => Input::Left { from, leave: verify(&signed)? },
-            message => Input::Membership { from, message },
+            message => {
+                // It may be a probe, which is answered with the load.
+                self.tell_load();
+                Input::Membership { from, message }
+            }
         };
         self.hear(input);
         Ok(())
+    }
+
+    fn tell_load(&mut self) {
+        let load = self.shared.workload.load();
+        if load != self.told_load {
+            self.told_load = load;
+            self.hear(Input::Load { load });
+        }
     }
 
     fn catalog_frame(&mut self, connection: &Arc<Connection>, payload: &[u8]) -> Result<(), NodeError> {

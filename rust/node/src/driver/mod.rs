@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use mpreg_engine::{Addresses, Engine, Event, Input, Output, Timer};
 use mpreg_transport::{Address, Network};
-use mpreg_types::{ConnectionId, LeaveReason, Time};
+use mpreg_types::{ConnectionId, LeaveReason, Load, Time};
 use parking_lot::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{AbortHandle, JoinHandle};
@@ -115,6 +115,8 @@ struct Driver {
     met: bool,
     /// Members speak of a later start of this node.
     superseded: bool,
+    /// How busy the engine holds this node for.
+    told_load: Load,
     /// How often it began anew.
     anew: u32,
     /// Told when the node has joined or is alone.
@@ -199,6 +201,7 @@ impl Driver {
             outdated: ConnectionId(0),
             met: false,
             superseded: false,
+            told_load: Load::default(),
             anew: 0,
         };
         driver.spawn_switch_task();

@@ -178,10 +178,11 @@ impl Engine {
             Input::Disconnected { peer, connection, loss } => {
                 self.disconnected(peer, connection, loss, now, out);
             }
+            Input::Load { load } => self.run_membership(Members::Load { load }, now, out),
             Input::Wanted { node } => self.run_membership(Members::Wanted { peer: node }, now, out),
             Input::Dialled { dial, outcome } => self.dialled(dial, outcome, now, out),
             Input::Membership { from, message } => {
-                self.view_is_stale |= message == mpreg_membership::Message::Chosen;
+                self.notice(from, &message, now);
                 self.run_membership(Members::Message { from, message }, now, out);
             }
             Input::Left { from, leave } => self.run_membership(Members::Left { from, leave }, now, out),

@@ -7,8 +7,8 @@ use mpreg_catalog::{FunctionEntry, Refusal};
 use mpreg_membership::{Addresses, DialOutcome, DropReason, Loss};
 use mpreg_routing::{LocalFunction, Snapshot};
 use mpreg_types::{
-    ConnectionId, ForeignText, FunctionName, FunctionVersion, Incarnation, Instance, LeaveReason, NodeId,
-    NodeName, Signed, Time, Verified,
+    ConnectionId, ForeignText, FunctionName, FunctionVersion, Incarnation, Instance, LeaveReason, Load,
+    NodeId, NodeName, Signed, Time, Verified,
 };
 
 use crate::{Change, Conflict};
@@ -43,6 +43,11 @@ pub enum Input {
         connection: ConnectionId,
         /// How it ended.
         loss: Loss,
+    },
+    /// How busy this node is from now on; others hear it with answers to their probes.
+    Load {
+        /// Calls running and waiting.
+        load: Load,
     },
     /// A call has chosen that node, and there is no connection to it.
     Wanted {

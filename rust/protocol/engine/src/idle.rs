@@ -50,7 +50,7 @@ impl Engine {
         let unwanted = self.links.dialled().filter(|dialled| !self.membership.is_wanted(dialled.node));
         let used = |dialled: Dialled| {
             let peer = self.index.known_peer(dialled.node)?;
-            let used = peer.reported_at().map_or(dialled.since, |at| at.max(dialled.since));
+            let used = peer.replied_at().map_or(dialled.since, |at| at.max(dialled.since));
             (peer.in_flight() == 0).then_some((used, dialled))
         };
         unwanted.filter_map(used).collect()

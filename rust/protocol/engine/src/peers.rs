@@ -132,6 +132,19 @@ impl Engine {
         self.holder_answered(peer.node, out);
     }
 
+    /// What a frame between memberships says to the layers above.
+    pub(crate) fn notice(&mut self, from: NodeId, message: &mpreg_membership::Message, now: Time) {
+        match message {
+            mpreg_membership::Message::Chosen => self.view_is_stale = true,
+            mpreg_membership::Message::Answer { load, .. } => {
+                if let Some(peer) = self.index.known_peer(from) {
+                    peer.probed_load(*load, now);
+                }
+            }
+            _ => {}
+        }
+    }
+
     fn close_stale(
         &mut self,
         connection: ConnectionId,

@@ -2,7 +2,7 @@
 //! what travels between two memberships.
 
 use bytes::Bytes;
-use mpreg_types::{Incarnation, LeaveReason, NodeId, Signed, Time, Verified};
+use mpreg_types::{Incarnation, LeaveReason, Load, NodeId, Signed, Time, Verified};
 use serde::{Deserialize, Serialize};
 
 use crate::{Addresses, Member, MemberIdentity, Row};
@@ -71,6 +71,11 @@ pub enum Input {
     Leave {
         /// The leave, to be sent to everybody.
         signed: Signed,
+    },
+    /// How busy this node is from now on, for its answers to probes.
+    Load {
+        /// Calls running and waiting.
+        load: Load,
     },
     /// A timer fired; late and stale ones are fine.
     Timer(Timer),
@@ -234,8 +239,15 @@ pub struct Timer(pub(crate) u64);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Message {
-    /// A probe, an answer, a question passed on: a packet of foca without its piggyback, in this crate's own codec.
+    /// A probe, a question or an answer passed on: a packet of foca without its piggyback, in this crate's own codec.
     Swim(Bytes),
+    /// The answer to a probe, as in [`Message::Swim`], and how busy the sender is; that is for the layers above.
+    Answer {
+        /// The packet.
+        packet: Bytes,
+        /// Calls running and waiting at the sender.
+        load: Load,
+    },
     /// Rows that changed at the sender.
     News(Vec<Row>),
     /// A signed leave, forwarded once. Verify it and hand it in as [`Input::Left`].
@@ -289,6 +301,10 @@ mod tests {
         let node = row().node;
         let messages = [
             Message::Swim(Bytes::from_static(b"packet")),
+            Message::Answer {
+                packet: Bytes::from_static(b"packet"),
+                load: Load { in_flight: 70_000, queued: 3 },
+            },
             Message::News(vec![row()]),
             Message::Leave(leave),
             Message::Compare { hash: [7; 16] },

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
 use foca::{Foca, NoCustomBroadcast};
-use mpreg_types::{Incarnation, MemberState, NodeId, Time};
+use mpreg_types::{Incarnation, Load, MemberState, NodeId, Time};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -63,6 +63,8 @@ pub struct Membership {
     /// The latest start of this node that others spoke of, if it is later than this one.
     pub(crate) superseded: Option<Incarnation>,
     pub(crate) counters: Counters,
+    /// What answers to probes say.
+    pub(crate) load: Load,
     phase: Phase,
     armed: Option<(Timer, Time)>,
     timers: u64,
@@ -99,6 +101,7 @@ impl Membership {
             new_addresses: BTreeMap::new(),
             superseded: None,
             counters: Counters::default(),
+            load: Load::default(),
             phase: Phase::New,
             armed: None,
             timers: 0,
@@ -197,6 +200,7 @@ impl Membership {
                 }
                 self.phase = Phase::Left;
             }
+            Input::Load { load } => self.load = load,
             Input::Timer(timer) => {
                 if self.armed.is_some_and(|(armed, _)| armed == timer) {
                     self.armed = None;
@@ -230,7 +234,7 @@ impl Membership {
                     Message::News(rows) | Message::Table { rows, .. } => {
                         self.learn(own(rows), Origin::News(from), out);
                     }
-                    Message::Swim(packet) => self.packet(from, &packet, out),
+                    Message::Swim(packet) | Message::Answer { packet, .. } => self.packet(from, &packet, out),
                     Message::Leave(_) => self.counters.bad_leave += 1,
                     Message::Compare { .. }
                     | Message::Parts(_)
@@ -242,7 +246,7 @@ impl Membership {
             MemberState::Alive | MemberState::Suspect => {}
         }
         match message {
-            Message::Swim(packet) => self.packet(from, &packet, out),
+            Message::Swim(packet) | Message::Answer { packet, .. } => self.packet(from, &packet, out),
             Message::News(rows) => self.learn(rows, Origin::News(from), out),
             Message::Compare { hash } => self.compare(from, hash, out),
             Message::Chosen => {

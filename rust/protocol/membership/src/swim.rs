@@ -183,7 +183,11 @@ impl Membership {
                 Swim::Ping(probe) => self.health.probe_sent(to, probe),
                 _ => {}
             }
-            self.post(to, Message::Swim(Bytes::copy_from_slice(&packet[..bytes])), out);
+            let is_answer = matches!(header.message, Swim::Ack(_));
+            let packet = Bytes::copy_from_slice(&packet[..bytes]);
+            let load = self.load;
+            let message = if is_answer { Message::Answer { packet, load } } else { Message::Swim(packet) };
+            self.post(to, message, out);
         }
         if id != self.own_id || refutation != self.own_refutation {
             self.own_id = id;

@@ -32,6 +32,8 @@ pub(crate) struct PeerLoad {
     /// Microseconds of the report plus one; 0 = never. A reader between the two stores sees a mixture of two reports,
     /// which is as good a guess.
     reported_at: AtomicU64,
+    /// The same of the last reply to a call.
+    replied_at: AtomicU64,
 }
 
 impl PeerLoad {
@@ -52,16 +54,20 @@ impl PeerLoad {
         let calls = load.in_flight.saturating_add(load.queued);
         mean.add(calls);
         self.report.store(u64::from(calls) << 32 | u64::from(self.in_flight()), Ordering::Relaxed);
-        self.reported_at.store(now.as_micros().saturating_add(1), Ordering::Relaxed);
+        self.reported_at.store(stamp(now), Ordering::Relaxed);
     }
 
-    pub(crate) fn reported_at(&self) -> Option<Time> {
-        self.reported_at.load(Ordering::Relaxed).checked_sub(1).map(Time::from_micros)
+    pub(crate) fn replied(&self, now: Time) {
+        self.replied_at.store(stamp(now), Ordering::Relaxed);
+    }
+
+    pub(crate) fn replied_at(&self) -> Option<Time> {
+        time_of(self.replied_at.load(Ordering::Relaxed))
     }
 
     /// What was reported in the last [`LOAD_FRESH`], and what was sent or ended since.
     pub(crate) fn known(&self, now: Time) -> Option<u32> {
-        if now.since(self.reported_at()?) > LOAD_FRESH {
+        if now.since(time_of(self.reported_at.load(Ordering::Relaxed))?) > LOAD_FRESH {
             return None;
         }
         let report = self.report.load(Ordering::Relaxed);
@@ -74,6 +80,15 @@ impl PeerLoad {
     pub(crate) fn estimate(&self, now: Time, mean: &MeanLoad) -> u32 {
         self.known(now).unwrap_or_else(|| mean.calls()).max(self.in_flight())
     }
+}
+
+/// A moment in an atomic that is 0 before the first.
+fn stamp(now: Time) -> u64 {
+    now.as_micros().saturating_add(1)
+}
+
+fn time_of(stamp: u64) -> Option<Time> {
+    stamp.checked_sub(1).map(Time::from_micros)
 }
 
 #[cfg(test)]

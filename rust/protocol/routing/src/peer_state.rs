@@ -149,14 +149,20 @@ impl PeerState {
         self.load.ended();
     }
 
-    /// It said how busy it is. For the own node its switch says so, whenever that changes.
+    /// It said how busy it is, with a reply. For the own node its switch says so, whenever that changes.
     pub fn report_load(&self, load: Load, now: Time) {
+        self.load.replied(now);
         self.load.report(load, now, &self.mean);
     }
 
-    /// When it last said how busy it is: with every reply.
-    pub fn reported_at(&self) -> Option<Time> {
-        self.load.reported_at()
+    /// It said how busy it is, with the answer to a probe: so that those who call it seldom know it, too.
+    pub fn probed_load(&self, load: Load, now: Time) {
+        self.load.report(load, now, &self.mean);
+    }
+
+    /// When it replied last to a call: what tells whether its connection is used for calls.
+    pub fn replied_at(&self) -> Option<Time> {
+        self.load.replied_at()
     }
 
     /// Its load as far as known: reported in the last [`crate::LOAD_FRESH`] and corrected by own calls since.

@@ -4,6 +4,7 @@ mod churn;
 mod goodbye;
 mod instances;
 mod joining;
+mod loads;
 mod looking;
 mod losses;
 mod offering;

@@ -8,7 +8,7 @@ use mpreg_membership::{
     Message, Output, Row, RowState, Timer,
 };
 use mpreg_types::{
-    ClusterId, Incarnation, LeaveReason, MemberState, NodeId, NodeKey, Signature, Signed, Time,
+    ClusterId, Incarnation, LeaveReason, Load, MemberState, NodeId, NodeKey, Signature, Signed, Time,
 };
 use proptest::prelude::*;
 
@@ -99,6 +99,9 @@ fn message() -> impl Strategy<Value = Message> {
         }),
         1 => prop::collection::vec((0_u8..10).prop_map(node), 0..4).prop_map(Message::WantLeaves),
         1 => prop::collection::vec(any::<u8>(), 0..70).prop_map(|bytes| Message::Swim(bytes.into())),
+        1 => (prop::collection::vec(any::<u8>(), 0..70), any::<u32>()).prop_map(|(bytes, in_flight)| {
+            Message::Answer { packet: bytes.into(), load: Load { in_flight, queued: u32::MAX } }
+        }),
     ]
 }
 
