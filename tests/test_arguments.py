@@ -11,7 +11,7 @@ import pytest
 from value_cases import same
 
 from mpreg import _hints, _mpreg
-from mpreg._errors import DecodeError
+from mpreg._errors import DecodeError, EncodeError
 
 
 @dataclasses.dataclass
@@ -189,3 +189,21 @@ def test_any_callable_may_convert():
 
     with pytest.raises(DecodeError, match="argument 'a': ValueError: no good"):
         _mpreg.call_by_value(only, (4,), parameters=[Parameter("a", 1, True, fail)])  # noqa: FBT003 - a field
+
+
+def keep(value, *, kept=None):
+    return kept if value is None else value
+
+
+def nested(depth):
+    value = 0
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def test_arguments_nest_as_deep_as_values():
+    assert _mpreg.call_by_value(keep, (nested(256),)) == nested(256)
+    assert _mpreg.call_by_value(keep, (None,), {"kept": nested(256)}) == nested(256)
+    with pytest.raises(EncodeError, match=r"argument 'kept'.*nested deeper"):
+        _mpreg.call_by_value(keep, (None,), {"kept": nested(257)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import ctypes
 import dataclasses
 
@@ -63,6 +64,32 @@ def test_nesting_is_limited_both_ways():
         encode(nested(257))
     with pytest.raises(DecodeError, match="nested deeper"):
         decode(b"\x91" * 257 + b"\x00")
+
+
+RECORD = np.dtype([("point", [("x", "<f8"), ("y", "<i4", (2, 3))]), ("name", "U3")])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *((), {}, {"k": 1}, {1}, frozenset({(1,)}), bytearray(1), memoryview(b"x"), array.array("d", [1.0])),
+        *(np.zeros(1), np.zeros((1, 1), RECORD), np.float32(1), np.zeros((), RECORD)[()], Order((Item("a", 1.0),))),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_encoded_at_the_deepest_level_is_decoded(value):
+    deepest = 0
+    for depth in range(245, 258):
+        wrapped = value
+        for _ in range(depth):
+            wrapped = [wrapped]
+        try:
+            data = encode(wrapped)
+        except EncodeError:
+            continue
+        decode(data)
+        deepest = depth
+    assert 245 < deepest < 257
 
 
 @pytest.mark.parametrize(

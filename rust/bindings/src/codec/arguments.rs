@@ -74,12 +74,12 @@ pub(crate) fn decode_args<'py>(
 fn read<'py>(decoder: &mut Decoder<'_, 'py>, parameters: Option<&Parameters>) -> Coded<Arguments<'py>> {
     let count = decoder.array_header()?;
     let mut values = Vec::with_capacity(count);
-    decoder.enter(count)?;
+    // No level of nesting: each argument may be as deep as a value.
+    decoder.reader.promise(count)?;
     for index in 0..count {
         let value = decoder.item();
         values.push(value.map_err(|failure| failure.under(name_of(parameters, index)))?);
     }
-    decoder.leave();
     if decoder.reader.is_empty() {
         return Ok(Arguments { values, names: None });
     }

@@ -246,7 +246,9 @@ impl<'a, 'py> Decoder<'a, 'py> {
             0xdf => long(u32::from_be_bytes(self.reader.array()?))?,
             _ => return Err(Failure::decode("no keyword arguments of a call").under("arguments")),
         };
-        self.pairs(count).map_err(|failure| failure.under("keyword arguments"))
+        // No level of nesting, as little as the positional ones.
+        self.reader.promise(count.saturating_mul(2))?;
+        self.filled_dict(count).map_err(|failure| failure.under("keyword arguments"))
     }
 
     #[inline]
@@ -259,13 +261,19 @@ impl<'a, 'py> Decoder<'a, 'py> {
     #[inline]
     pub(super) fn pairs(&mut self, count: usize) -> Coded<Bound<'py, PyDict>> {
         self.enter(count.saturating_mul(2))?;
+        let dict = self.filled_dict(count)?;
+        self.leave();
+        Ok(dict)
+    }
+
+    #[inline]
+    fn filled_dict(&mut self, count: usize) -> Coded<Bound<'py, PyDict>> {
         let dict = PyDict::new(self.py);
         for _ in 0..count {
             let key = self.key()?;
             let value = self.item().map_err(|failure| failure.at_key(&key))?;
             dict.set_item(&key, value).map_err(|error| self.failed(error).at_key(&key))?;
         }
-        self.leave();
         if dict.len() != count {
             return Err(Failure::decode("a key stands twice in a dict"));
         }

@@ -88,10 +88,12 @@ impl Encoder<'_> {
         self.out.array(3)?;
         self.out.uint(get(intern!(py, "itemsize"))?.extract().map_err(python)?)?;
         self.out.boolean(get(intern!(py, "isalignedstruct"))?.is_truthy().map_err(python)?)?;
+        self.enter()?;
         self.out.array(names.len())?;
         for name in names.iter() {
             let field = fields.get_item(&name).map_err(python)?;
             let field = cast::<PyTuple>(&field)?;
+            self.enter()?;
             self.out.array(4)?;
             self.value(&name)?;
             self.dtype(&field.get_item(0).map_err(python)?)?;
@@ -100,14 +102,19 @@ impl Encoder<'_> {
                 Some(title) => self.value(&title)?,
                 None => self.out.nil()?,
             }
+            self.leave();
         }
+        self.leave();
         self.leave();
         Ok(())
     }
 
     pub(super) fn shape(&mut self, shape: &[u64]) -> Coded<()> {
+        self.enter()?;
         self.out.array(shape.len())?;
-        shape.iter().try_for_each(|&length| self.out.uint(length))
+        shape.iter().try_for_each(|&length| self.out.uint(length))?;
+        self.leave();
+        Ok(())
     }
 }
 
