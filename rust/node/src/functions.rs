@@ -1,5 +1,6 @@
 use std::any::Any;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use mpreg_types::{
     ContractHash, ErrorBody, ErrorCode, ForeignText, FunctionId, FunctionName, FunctionVersion, ResourceSet,
     Scope, Tag,
 };
+use parking_lot::Mutex;
 
 use crate::dispatch::{Dispatcher, InvocationKey};
 
@@ -58,43 +60,62 @@ impl fmt::Debug for LocalEntry {
     }
 }
 
-/// The functions of a node by the handle that the snapshot names them with. Read on every call, changed rarely.
+/// Handles whose functions are copied together when one of them changes.
+const PAGE: u64 = 64;
+
+type Page = BTreeMap<u64, Arc<LocalEntry>>;
+
+/// The functions of a node by the handle that the snapshot names them with. Read on every call, changed rarely: readers
+/// get an immutable map, and a change copies one page of it, so that ten thousand functions cost no more each than ten.
 #[derive(Debug, Default)]
 pub(crate) struct Functions {
-    entries: ArcSwap<BTreeMap<u64, Arc<LocalEntry>>>,
+    pages: ArcSwap<BTreeMap<u64, Arc<Page>>>,
+    /// Held while the pages change.
+    handles: Mutex<BTreeMap<(FunctionName, FunctionVersion), u64>>,
 }
 
 impl Functions {
     pub(crate) fn find(&self, handle: u64) -> Option<Arc<LocalEntry>> {
-        self.entries.load().get(&handle).cloned()
+        self.pages.load().get(&(handle / PAGE))?.get(&handle).cloned()
     }
 
     /// The handle of a function by name and version.
     pub(crate) fn handle_of(&self, name: &FunctionName, version: &FunctionVersion) -> Option<u64> {
-        let same = |entry: &LocalEntry| entry.spec.name == *name && entry.spec.version == *version;
-        self.entries.load().iter().find(|(_, entry)| same(entry)).map(|(handle, _)| *handle)
+        self.handles.lock().get(&(name.clone(), version.clone())).copied()
     }
 
     pub(crate) fn all(&self) -> Vec<(u64, Arc<LocalEntry>)> {
-        self.entries.load().iter().map(|(handle, entry)| (*handle, entry.clone())).collect()
+        let pages = self.pages.load();
+        pages.values().flat_map(|page| page.iter()).map(|(handle, entry)| (*handle, entry.clone())).collect()
     }
 
-    pub(crate) fn insert(&self, handle: u64, entry: &Arc<LocalEntry>) {
-        self.change(|entries| {
-            entries.insert(handle, entry.clone());
+    /// False, and nothing changes, if one of that name and version is there.
+    pub(crate) fn insert(&self, handle: u64, entry: &Arc<LocalEntry>) -> bool {
+        let mut handles = self.handles.lock();
+        let Entry::Vacant(place) = handles.entry((entry.spec.name.clone(), entry.spec.version.clone()))
+        else {
+            return false;
+        };
+        place.insert(handle);
+        self.change(handle, |page| {
+            page.insert(handle, entry.clone());
         });
+        true
     }
 
     pub(crate) fn remove(&self, handle: u64) {
-        self.change(|entries| {
-            entries.remove(&handle);
+        let mut handles = self.handles.lock();
+        let Some(entry) = self.find(handle) else { return };
+        handles.remove(&(entry.spec.name.clone(), entry.spec.version.clone()));
+        self.change(handle, |page| {
+            page.remove(&handle);
         });
     }
 
     /// Nobody waits for this call any more; whichever dispatcher has it stops it.
     pub(crate) fn cancel(&self, key: InvocationKey) {
         let mut told: Vec<*const ()> = Vec::new();
-        for entry in self.entries.load().values() {
+        for entry in self.pages.load().values().flat_map(|page| page.values()) {
             let address = Arc::as_ptr(&entry.dispatcher).cast::<()>();
             if !told.contains(&address) {
                 told.push(address);
@@ -103,12 +124,15 @@ impl Functions {
         }
     }
 
-    fn change(&self, change: impl Fn(&mut BTreeMap<u64, Arc<LocalEntry>>)) {
-        self.entries.rcu(|entries| {
-            let mut entries = BTreeMap::clone(entries);
-            change(&mut entries);
-            entries
-        });
+    /// Changes the page of `handle`; for the holder of the lock.
+    fn change(&self, handle: u64, change: impl FnOnce(&mut Page)) {
+        let mut pages = BTreeMap::clone(&self.pages.load());
+        let page = pages.entry(handle / PAGE).or_default();
+        change(Arc::make_mut(page));
+        if page.is_empty() {
+            pages.remove(&(handle / PAGE));
+        }
+        self.pages.store(Arc::new(pages));
     }
 }
 

@@ -94,14 +94,14 @@ impl Node {
                 spec.name
             )));
         }
-        if self.shared.functions.handle_of(&spec.name, &spec.version).is_some() {
-            let why = format!("{} {} is registered on this node already", spec.name, spec.version);
-            return Err(NodeError::config(why));
-        }
         let runs = if spec.threaded { Runs::InThread } else { Runs::OnLoop };
         let slots = self.shared.workload.function_slots(runs, spec.concurrency);
         let handle = self.next_handle.fetch_add(1, Ordering::Relaxed);
-        self.shared.functions.insert(handle, &Arc::new(LocalEntry { handler, dispatcher, slots, spec }));
+        let entry = Arc::new(LocalEntry { handler, dispatcher, slots, spec });
+        if !self.shared.functions.insert(handle, &entry) {
+            let FunctionSpec { name, version, .. } = &entry.spec;
+            return Err(NodeError::config(format!("{name} {version} is registered on this node already")));
+        }
         if self.shared.phase() == Phase::New {
             return Ok(());
         }
