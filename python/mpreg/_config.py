@@ -56,6 +56,20 @@ class Config:
     """Worker threads for plain functions."""
     waiting: int = 10_000
     """Calls waiting for a free slot; more are `OverloadedError`."""
+    max_frame_bytes: int = 128 << 10
+    """Longest frame that is read."""
+    connection_window: int = 16 << 20
+    """Bytes under way on one connection before its sender waits."""
+    out_high_water: int = 4 << 20
+    """Bytes to be written on one connection before those who send wait."""
+    pending_calls: int = 65_536
+    """Calls of one side of a connection that wait for their reply; further ones wait for their turn."""
+    connections: int = 10_000
+    """Connections of one node."""
+    half_open: int = 1024
+    """Handshakes under way at one node; the oldest makes way."""
+    full_mesh_max: int = 64
+    """Up to so many members every pair keeps a connection; beyond, others are dialled when they are needed."""
     timeout: float = 30.0
     """Deadline of a call that names none; at most a day."""
     handshake_timeout: float = 5.0
@@ -159,6 +173,9 @@ def _check_relations(config: Config) -> None:
     if config.max_value_bytes > config.receive_bytes // 2:
         most = config.receive_bytes // 2
         raise ConfigError(f"max_value_bytes={config.max_value_bytes} may be at most half of receive_bytes, {most}")
+    for name in ("connection_window", "out_high_water"):
+        if getattr(config, name) < config.max_frame_bytes:
+            raise ConfigError(f"{name}={getattr(config, name)} must hold a frame of {config.max_frame_bytes} bytes")
 
 
 def node_settings(resolved: Resolved) -> dict[str, Any]:
@@ -369,6 +386,13 @@ _INTEGER_BOUNDS: Final = {
     "concurrency": (1, 10_000_000),
     "threads": (1, 10_000),
     "waiting": (0, 10_000_000),
+    "max_frame_bytes": (128 << 10, 16 << 20),
+    "connection_window": (128 << 10, 1 << 40),
+    "out_high_water": (128 << 10, 1 << 40),
+    "pending_calls": (1, 10_000_000),
+    "connections": (1, 10_000_000),
+    "half_open": (1, 1_000_000),
+    "full_mesh_max": (2, 10_000),
 }
 _SECONDS_BOUNDS: Final = {
     "timeout": (0.001, TIMEOUT_MAX),

@@ -93,3 +93,30 @@ async def test_an_entry_too_large_is_refused_at_the_decorator(mpreg_mesh: Callab
         with pytest.raises(mpreg.ConfigError, match="shorten its doc, signature or tags"):
             mesh.nodes[0].function("long", doc="x" * 70_000)(lambda: 1)
         assert await mesh.nodes[0].catalog() == []
+
+
+async def test_calls_wait_for_their_turn_on_a_connection(mpreg_mesh: Callable[..., LocalMesh]) -> None:
+    # Its word holds for those who call it.
+    server, caller = mpreg.Node("server", config=mpreg.Config(pending_calls=2)), mpreg.Node("caller")
+    running, most = 0, 0
+
+    @server.function
+    async def work(x: int) -> int:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(0)
+        running -= 1
+        return x
+
+    async with mpreg_mesh([server, caller]) as mesh:
+        await mesh.converged()
+        assert await asyncio.gather(*(caller.call(work, x) for x in range(40))) == list(range(40))
+        assert most <= 2
+
+
+@pytest.mark.parametrize("setting", ["connection_window", "out_high_water"])
+async def test_a_connection_holds_a_whole_frame(setting: str) -> None:
+    config = mpreg.Config(**{setting: 256 << 10}, max_frame_bytes=512 << 10)
+    with pytest.raises(mpreg.ConfigError, match=setting):
+        await mpreg.Node("server", config=config).start()

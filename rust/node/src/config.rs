@@ -82,6 +82,18 @@ pub struct Settings {
     pub threads: u32,
     /// Calls waiting for a free slot, per node.
     pub waiting: u32,
+    /// Longest frame that is read, bytes.
+    pub max_frame_bytes: u32,
+    /// Bytes under way on one connection before its sender waits.
+    pub connection_window: u64,
+    /// Bytes to be written on one connection before those who send wait.
+    pub out_high_water: u64,
+    /// Calls of one side of a connection that wait for their reply.
+    pub pending_calls: u32,
+    /// Connections of one node.
+    pub connections: u32,
+    /// Handshakes under way at one node.
+    pub half_open: u32,
     /// Time for a handshake, seconds.
     #[serde(with = "seconds")]
     pub handshake_timeout: Duration,
@@ -114,6 +126,12 @@ impl Default for Settings {
             concurrency: 10_000,
             threads: 40,
             waiting: 10_000,
+            max_frame_bytes: 128 << 10,
+            connection_window: 16 << 20,
+            out_high_water: 4 << 20,
+            pending_calls: 65_536,
+            connections: 10_000,
+            half_open: 1024,
             handshake_timeout: Duration::from_secs(5),
             drain_timeout: Duration::from_secs(10),
             probe_interval: Duration::from_millis(300),

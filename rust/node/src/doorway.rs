@@ -94,6 +94,12 @@ impl Doorway {
             max_value_bytes: settings.max_value_bytes,
             receive_bytes: settings.receive_bytes,
             handshake_timeout: settings.handshake_timeout,
+            max_frame_bytes: settings.max_frame_bytes,
+            connection_window: settings.connection_window,
+            out_high_water: settings.out_high_water,
+            pending_calls: settings.pending_calls,
+            connections: settings.connections,
+            half_open: settings.half_open,
             ..Limits::default()
         };
         limits.check().map_err(|error| NodeError::config(error.to_string()))?;
