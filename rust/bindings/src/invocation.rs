@@ -13,6 +13,7 @@ use crate::context::{CallContext, CallInfo, ambient};
 use crate::coroutine::{copy_context, within};
 use crate::hooks::describe_exception;
 use crate::registration::Function;
+use crate::watch;
 
 /// The duty to answer a call that has reached its function.
 #[derive(Debug)]
@@ -77,6 +78,7 @@ pub(crate) fn prepare(
             Err(Box::new(Answer::refuse(ticket, body)))
         }
         Ok((arguments, first, context)) => {
+            watch::stir();
             Ok(Ready { arguments, first, context, running: Running { ticket, function, info } })
         }
         Err(body) => Err(Box::new(Answer::refuse(ticket, *body))),

@@ -18,7 +18,7 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 
-use crate::loops;
+use crate::{loops, watch};
 
 /// Lines that wait for Python; more are counted and told of as one.
 const LINES_MAX: usize = 4096;
@@ -83,15 +83,17 @@ pub(crate) fn deliver(py: Python<'_>) {
 }
 
 /// Nothing has come for these lines since a while: what matters goes to stderr now, and to Python when it comes.
-pub(crate) fn tell_overdue() {
+/// True if lines wait.
+pub(crate) fn tell_overdue() -> bool {
     if WAITING.load(Ordering::Acquire) == 0 {
-        return;
+        return false;
     }
     let mut lines = LINES.lock();
     for line in lines.iter_mut().filter(|line| !line.told && line.since.elapsed() >= OVERDUE) {
         line.told = true;
         to_stderr(line);
     }
+    true
 }
 
 fn hand_over(sink: &Bound<'_, PyAny>, line: &Line) -> PyResult<()> {
@@ -140,6 +142,8 @@ impl<S: Subscriber> Layer<S> for ToPython {
         WAITING.store(lines.len(), Ordering::Release);
         drop(lines);
         loops::wake_any();
+        // A loop that is stuck is not woken twice.
+        watch::stir();
     }
 }
 

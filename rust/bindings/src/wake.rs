@@ -5,6 +5,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use mpreg_node::Wake;
 use rustix::event::{EventfdFlags, eventfd};
 
+use crate::watch;
+
 /// One side is written by any thread, the other is watched by the loop. No interpreter, no lock.
 #[derive(Debug)]
 pub(crate) struct EventFd(OwnedFd);
@@ -37,5 +39,6 @@ impl Wake for EventFd {
     fn wake(&self) {
         // It can only fail when the counter is full, and then the loop is awake anyway.
         let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
+        watch::stir();
     }
 }

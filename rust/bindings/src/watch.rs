@@ -1,14 +1,18 @@
 //! Sees from Rust whether Python gets on: a node whose event loop no longer comes for its work is *busy*, and says so.
 //!
-//! One thread per process looks a few times a second. While functions run it wakes their loop; a loop that does not
-//! come for a second is stuck, because a function blocks it or somebody holds the interpreter. Looks are counted, not
-//! the time between them: a process that was stopped (SIGSTOP) is not taken for stuck. The Python stack is fetched by a
-//! thread of its own, because the interpreter may not be had; the state is told without it then.
+//! One thread per process looks a few times a second while there is something to see, and sleeps until it is stirred
+//! otherwise. While functions run it wakes their loop; a loop that does not come for a second is stuck, because a function
+//! blocks it or somebody holds the interpreter. Looks are counted, not the time between them: a process that was stopped
+//! (SIGSTOP) is not taken for stuck. The Python stack is fetched by a thread of its own, because the interpreter may not be
+//! had; the state is told without it then.
+//!
+//! Invariant: who gives it something to see (a loop is woken, a function starts) does so before [`stir`].
 
 use std::ffi::c_long;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use std::sync::mpsc;
 use std::sync::{Arc, Weak};
+use std::thread::Thread;
 use std::time::Duration;
 
 use mpreg_node::{Mailbox, Node};
@@ -35,6 +39,9 @@ const HELD: &str =
     "the interpreter is held by native code that does not release it; its stack cannot be seen";
 
 static RUNS: AtomicBool = AtomicBool::new(false);
+/// It sees nothing and sleeps without end.
+static SLEEPS: AtomicBool = AtomicBool::new(false);
+static WATCHER: Mutex<Option<Thread>> = Mutex::new(None);
 static WATCHED: Mutex<Vec<Weak<Watched>>> = Mutex::new(Vec::new());
 /// Threads that want the interpreter for a stack.
 static FETCHING: AtomicUsize = AtomicUsize::new(0);
@@ -70,19 +77,21 @@ impl Watched {
         all.push(Arc::downgrade(self));
     }
 
-    fn look(&self) {
+    /// True if it is to be looked at again soon.
+    fn look(&self) -> bool {
         let mut look = self.look.lock();
-        let Some((mailbox, thread)) = look.home.clone() else { return };
+        let Some((mailbox, thread)) = look.home.clone() else { return false };
         let (awaited, taken) = mailbox.progress();
         if taken != look.taken || !awaited {
             (look.taken, look.still) = (taken, 0);
             if std::mem::take(&mut look.busy) {
                 self.node.set_busy(None);
             }
-            if self.node.has_work() {
+            let works = self.node.has_work();
+            if works {
                 mailbox.wake();
             }
-            return;
+            return awaited || works;
         }
         look.still = look.still.saturating_add(1);
         if look.still >= STUCK_AFTER && !look.busy {
@@ -90,6 +99,7 @@ impl Watched {
             drop(look);
             self.node.set_busy(Some(ForeignText::new(stack_of(thread).unwrap_or_else(|| HELD.to_owned()))));
         }
+        true
     }
 }
 
@@ -101,6 +111,20 @@ pub(crate) fn ensure_runs() {
     }
 }
 
+/// There may be something to see. Costs nothing while the watch is awake.
+pub(crate) fn stir() {
+    // Orders the look at the flag after what there is to see, as `rest` orders its look at that after the flag.
+    fence(Ordering::SeqCst);
+    if SLEEPS.load(Ordering::Relaxed)
+        && SLEEPS.swap(false, Ordering::AcqRel)
+        // Held by another thread: that one wakes it.
+        && let Some(watcher) = WATCHER.try_lock()
+        && let Some(watcher) = watcher.as_ref()
+    {
+        watcher.unpark();
+    }
+}
+
 /// The interpreter ends: whoever wants it still is waited for.
 pub(crate) fn end(py: Python<'_>) {
     exit::await_or_give_up(py, || FETCHING.load(Ordering::Acquire) == 0);
@@ -109,6 +133,7 @@ pub(crate) fn end(py: Python<'_>) {
 /// This is a child made by `fork`: the thread is not here, nor are the nodes it looked at.
 pub(crate) fn forget_all() {
     RUNS.store(false, Ordering::Release);
+    SLEEPS.store(false, Ordering::Release);
     // The lock may be held by the thread that does not exist here.
     if let Some(mut all) = WATCHED.try_lock() {
         std::mem::forget(std::mem::take(&mut *all));
@@ -116,13 +141,31 @@ pub(crate) fn forget_all() {
 }
 
 fn watch() {
+    *WATCHER.lock() = Some(std::thread::current());
     while !exit::has_begun() {
-        std::thread::sleep(LOOK_EVERY);
-        log::tell_overdue();
-        let all: Vec<_> = WATCHED.lock().iter().filter_map(Weak::upgrade).collect();
-        for watched in all {
-            watched.look();
+        if !look_at_all() {
+            rest();
         }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// True if there is something to look at again soon.
+fn look_at_all() -> bool {
+    let lines_wait = log::tell_overdue();
+    let all: Vec<_> = WATCHED.lock().iter().filter_map(Weak::upgrade).collect();
+    all.iter().fold(lines_wait, |soon, watched| watched.look() || soon)
+}
+
+/// Sleeps until it is stirred, unless something came up meanwhile.
+fn rest() {
+    SLEEPS.store(true, Ordering::Relaxed);
+    fence(Ordering::SeqCst);
+    if look_at_all() {
+        SLEEPS.store(false, Ordering::Relaxed);
+    }
+    while SLEEPS.load(Ordering::Acquire) {
+        std::thread::park();
     }
 }
 

@@ -231,9 +231,10 @@ pub enum Event {
     },
 }
 
-/// The machine keeps its own agenda; this only wakes it. Stale ones are recognised.
+/// The machine keeps its own agenda; this only wakes it. There is one: setting it again replaces it, and one that comes
+/// too early is recognised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Timer(pub(crate) u64);
+pub struct Timer;
 
 /// What two memberships say to each other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -51,8 +51,8 @@ impl LocalHealth {
         self.probe = Some(Probe { target, number, answered: false });
     }
 
-    /// `target` answered, to us or through another.
-    pub(crate) fn probe_answered(&mut self, target: NodeId, number: ProbeNumber) {
+    /// `target` answered, to us or through another; true if that was news.
+    pub(crate) fn probe_answered(&mut self, target: NodeId, number: ProbeNumber) -> bool {
         if let Some(probe) = &mut self.probe
             && probe.target == target
             && probe.number == number
@@ -61,7 +61,9 @@ impl LocalHealth {
             probe.answered = true;
             self.last_failed = None;
             self.score = self.score.saturating_sub(1);
+            return true;
         }
+        false
     }
 
     /// `duration` as long as a node of this health should take it.

@@ -66,8 +66,8 @@ pub struct Membership {
     /// What answers to probes say.
     pub(crate) load: Load,
     phase: Phase,
-    armed: Option<(Timer, Time)>,
-    timers: u64,
+    /// When it is to be woken.
+    armed: Option<Time>,
 }
 
 impl Membership {
@@ -104,7 +104,6 @@ impl Membership {
             load: Load::default(),
             phase: Phase::New,
             armed: None,
-            timers: 0,
         })
     }
 
@@ -201,11 +200,7 @@ impl Membership {
                 self.phase = Phase::Left;
             }
             Input::Load { load } => self.load = load,
-            Input::Timer(timer) => {
-                if self.armed.is_some_and(|(armed, _)| armed == timer) {
-                    self.armed = None;
-                }
-            }
+            Input::Timer(Timer) => self.armed = self.armed.filter(|at| *at > self.now),
         }
     }
 
@@ -304,14 +299,13 @@ impl Membership {
             self.tell_chosen(out);
         }
         self.dialer.step(self.now, &self.config, &mut self.rng, out);
+        // Later, too: an answered probe has nothing to be woken for until the next one.
         let next = self.schedule.next().into_iter().chain(self.dialer.next(&self.config)).min();
         if let Some(at) = next
-            && self.armed.is_none_or(|(_, armed)| at < armed)
+            && self.armed != Some(at)
         {
-            self.timers += 1;
-            let timer = Timer(self.timers);
-            self.armed = Some((timer, at));
-            out.push(Output::SetTimer { timer, at });
+            self.armed = Some(at);
+            out.push(Output::SetTimer { timer: Timer, at });
         }
     }
 

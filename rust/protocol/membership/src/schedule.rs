@@ -49,6 +49,21 @@ impl Schedule {
         if first.key().at <= now { Some(first.remove()) } else { None }
     }
 
+    /// `probed` has answered, so nobody else has to be asked to probe it. foca insists on that stage all the same; it waits
+    /// for the end of the probe, because a node is not to be woken for nothing three times a second.
+    pub(crate) fn probe_answered(&mut self, probed: SwimId) {
+        let is_stage = |task: &Task| matches!(task, Task::Swim(foca::Timer::SendIndirectProbe { probed_id, .. }) if *probed_id == probed);
+        let is_end = |task: &Task| matches!(task, Task::Swim(foca::Timer::ProbeRandomMember(_)));
+        let slot =
+            |is: &dyn Fn(&Task) -> bool| self.tasks.iter().find(|(_, task)| is(task)).map(|(slot, _)| *slot);
+        if let (Some(stage), Some(end)) = (slot(&is_stage), slot(&is_end))
+            && stage.at < end.at
+            && let Some(task) = self.tasks.remove(&stage)
+        {
+            self.add(end.at, task);
+        }
+    }
+
     /// The suspicion of `node` ends at `at`, whatever was set before.
     pub(crate) fn set_suspicion(&mut self, node: NodeId, at: Time) {
         self.suspicions.insert(node, at);
@@ -110,6 +125,30 @@ mod tests {
         assert!(matches!(schedule.pop_due(at(30)), Some(Task::SendNews)));
         assert!(matches!(schedule.pop_due(at(30)), Some(Task::Repair)));
         assert_eq!(schedule.next(), Some(at(20)));
+    }
+
+    #[test]
+    fn nobody_is_woken_for_others_to_ask_once_a_probe_was_answered() {
+        let id = |byte| SwimId {
+            node: NodeId::from_bytes([byte; 16]),
+            incarnation: mpreg_types::Incarnation(1),
+            generation: 0,
+        };
+        let mut schedule = Schedule::default();
+        schedule.add(at(100), Task::Swim(foca::Timer::SendIndirectProbe { probed_id: id(1), token: 0 }));
+        schedule.add(at(300), Task::Swim(foca::Timer::ProbeRandomMember(0)));
+        schedule.probe_answered(id(2));
+        assert_eq!(schedule.next(), Some(at(100)));
+        schedule.probe_answered(id(1));
+        schedule.probe_answered(id(1));
+        assert_eq!(schedule.next(), Some(at(300)));
+        let stage = schedule.pop_due(at(300));
+        assert!(
+            matches!(stage, Some(Task::Swim(foca::Timer::SendIndirectProbe { .. }))),
+            "foca checks the order"
+        );
+        assert!(matches!(schedule.pop_due(at(300)), Some(Task::Swim(foca::Timer::ProbeRandomMember(_)))));
+        assert_eq!(schedule.next(), None);
     }
 
     #[test]

@@ -116,7 +116,7 @@ impl Membership {
             return;
         }
         match header.message {
-            Swim::Ack(probe) => self.health.probe_answered(from, probe),
+            Swim::Ack(probe) if self.health.probe_answered(from, probe) => self.schedule.probe_answered(src),
             Swim::ForwardedAck { origin, probe_number } => {
                 self.health.probe_answered(origin.node, probe_number);
             }
