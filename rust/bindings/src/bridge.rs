@@ -357,6 +357,7 @@ impl Bridge {
         drop(self.mailbox.close());
         self.jobs.close(py);
         let mut state = self.state.lock();
+        state.lane.leave();
         state.ports.close();
         state.requests.clear();
     }

@@ -83,7 +83,8 @@ impl QuietLane {
         }
     }
 
-    fn leave(&mut self) {
+    /// The I/O thread reads alone again.
+    pub(crate) fn leave(&mut self) {
         if let Some(lane) = self.lane.take()
             && let Some(socket) = lane.socket()
         {
