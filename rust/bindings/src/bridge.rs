@@ -34,9 +34,11 @@ use crate::wake::EventFd;
 /// Items handled in one drain before the loop's other work gets its turn.
 const DRAIN_ITEMS_MAX: usize = 1024;
 
-/// Calls, or answers, written before a batch that is still growing leaves. The peer works on the first part while the
-/// rest is made: one write for the whole batch would have both sides wait for each other in turns.
-const FLUSH_EVERY: usize = 32;
+/// A batch that is still growing leaves when it has so many calls and half of those under way, or so many answers. The
+/// peer works on the first part while the rest is made: one write for all would have both sides wait in turns, and more
+/// parts would cost more wake-ups than they win.
+const CALLS_PER_WRITE_MIN: usize = 32;
+const ANSWERS_PER_WRITE: usize = 128;
 
 /// One asyncio loop's side of the mesh.
 #[derive(Debug)]
@@ -174,7 +176,7 @@ impl Bridge {
         state.calls_unsent += 1;
         let local = state.ports.has_local_work();
         let outstanding = state.ports.outstanding();
-        if state.calls_unsent >= FLUSH_EVERY.max(outstanding / 2) || outstanding <= 1 {
+        if state.calls_unsent >= CALLS_PER_WRITE_MIN.max(outstanding / 2) || outstanding <= 1 {
             state.flush_calls();
         }
         if state.draining {
@@ -341,7 +343,7 @@ impl Bridge {
         let mut state = self.state.lock();
         answer.send(&mut state.replies);
         state.answers_unsent += 1;
-        if state.answers_unsent >= 128 {
+        if state.answers_unsent >= ANSWERS_PER_WRITE {
             state.flush_answers();
         }
         let schedule = !state.draining && !mem::replace(&mut state.flush_scheduled, true);
