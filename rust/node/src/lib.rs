@@ -5,6 +5,7 @@
 //! run Python), in commands (towards the driver) and in the routing snapshot that everybody reads.
 
 mod caller;
+mod certificates;
 mod client;
 mod client_io;
 mod client_shared;

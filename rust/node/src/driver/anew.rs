@@ -72,7 +72,7 @@ impl Driver {
         }
         // Dials of the former engine that have ended: their numbers would be taken for those of the new one.
         while self.dialled.1.try_recv().is_ok() {}
-        let engine = super::outputs::fresh_engine(&self.shared, &self.addresses)?;
+        let engine = super::outputs::fresh_engine(&self.shared, &self.addresses, self.certificates.as_ref())?;
         *self.engine.borrow_mut() = engine;
         self.peers = super::Peers::default();
         self.timers = super::Timers::new();

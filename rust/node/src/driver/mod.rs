@@ -26,6 +26,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{AbortHandle, JoinHandle};
 
 use crate::caller::End;
+use crate::certificates::Certificates;
 use crate::client::nil;
 use crate::command::Command;
 use crate::doorway::{Doorway, Introduction};
@@ -106,6 +107,8 @@ struct Driver {
     refusals: Rc<Refusals>,
     looks: Looks,
     addresses: Vec<String>,
+    /// The own certificate and CAs, if there are any.
+    certificates: Option<Certificates>,
     seeds: Vec<Addresses>,
     /// The connection made last.
     newest: Rc<Cell<ConnectionId>>,
@@ -170,7 +173,10 @@ impl Driver {
         let addresses = vec![advertised.unwrap_or_else(|| listener.address().to_string())];
         *shared.address.lock() = listener.address().to_string();
         shared.keep_incarnation()?;
-        let engine = outputs::fresh_engine(&shared, &addresses)?;
+        let config = &shared.config;
+        let certificates =
+            Certificates::load(&config.settings, &config.cluster, &config.name, shared.signer.key())?;
+        let engine = outputs::fresh_engine(&shared, &addresses, certificates.as_ref())?;
         let seeds = seeds.iter().map(|seed| Addresses::new(vec![seed.to_string()]));
         let seeds = seeds.collect::<Result<_, _>>().map_err(|error| NodeError::config(error.to_string()))?;
         let switch_seed = random_bytes::<8>().map_err(|error| NodeError::config(error.to_string()))?;
@@ -196,6 +202,7 @@ impl Driver {
             doorway,
             engine: Rc::new(RefCell::new(engine)),
             addresses,
+            certificates,
             seeds,
             newest: Rc::new(Cell::new(ConnectionId(0))),
             outdated: ConnectionId(0),

@@ -9,8 +9,10 @@ use mpreg_routing::{LocalFunction, Snapshot};
 use mpreg_transport::{CloseReason, Connection, Goodbye};
 use mpreg_types::{ConnectionId, NodeId, Time};
 use mpreg_wire::FrameKind;
+use rustls::pki_types::UnixTime;
 
 use super::Driver;
+use crate::certificates::Certificates;
 use crate::entropy::random_bytes;
 use crate::error::NodeError;
 use crate::functions::LocalEntry;
@@ -23,7 +25,11 @@ const RETIRE_LOOK: Duration = Duration::from_millis(100);
 const RETIRE_LOOKS: u32 = 10;
 
 /// The engine of a node that listens on `addresses`, as the start that the node is now.
-pub(super) fn fresh_engine(shared: &NodeShared, addresses: &[String]) -> Result<Engine, NodeError> {
+pub(super) fn fresh_engine(
+    shared: &NodeShared,
+    addresses: &[String],
+    own: Option<&Certificates>,
+) -> Result<Engine, NodeError> {
     let seed = random_bytes::<32>().map_err(|error| NodeError::config(error.to_string()))?;
     let config = &shared.config;
     let local = Local {
@@ -36,8 +42,8 @@ pub(super) fn fresh_engine(shared: &NodeShared, addresses: &[String]) -> Result<
             .map_err(|error| NodeError::config(error.to_string()))?,
         resources: config.resources.clone(),
         capacity: config.settings.concurrency,
-        certificates: Vec::new(),
-        delegation: None,
+        certificates: own.map(|own| own.chain.clone()).unwrap_or_default(),
+        delegation: own.map(|own| own.delegation.clone()),
     };
     let mut settings = Config::lan();
     settings.membership.probe_period = config.settings.probe_interval;
@@ -115,6 +121,15 @@ impl Driver {
             }
             Output::Retire { connection } => self.retire(connection),
             Output::CloseIdle { connection } => self.close_idle(connection),
+            Output::CheckCertificates { node, incarnation, name, key, certificates, delegation } => {
+                let now = UnixTime::now();
+                let vouches = |own: &Certificates| own.vouch_for(&name, key, &certificates, &delegation, now);
+                if self.certificates.as_ref().is_some_and(vouches) {
+                    self.hear(Input::Certified { node, incarnation, name });
+                } else {
+                    tracing::debug!(node = %self.shared.label, member = %node, "its certificates do not hold here");
+                }
+            }
             Output::Publish(snapshot) => self.publish(snapshot),
             Output::Event(event) => self.event(event),
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::channel;
 
+use bytes::Bytes;
 use mpreg_node::{
     Dispatcher, End, FunctionSpec, Invocation, InvocationKey, Mailbox, Network, Node, NodeConfig, NodeError,
     Replies, Settings, now,
@@ -88,7 +89,10 @@ pub(crate) struct Running(Node);
 
 impl Running {
     pub(crate) fn start(config: NodeConfig, network: &Network) -> Result<Self, NodeError> {
-        let node = Node::within(config, network.clone())?;
+        Self::begin(Node::within(config, network.clone())?)
+    }
+
+    pub(crate) fn begin(node: Node) -> Result<Self, NodeError> {
         ended(|end| node.start(end))?;
         Ok(Self(node))
     }
@@ -130,6 +134,14 @@ impl Drop for Running {
             self.stop();
         }
     }
+}
+
+/// What `node` answers to a look that has no parameters.
+pub(crate) fn looked(node: &Node, verb: &str) -> Bytes {
+    let (tell, told) = channel();
+    let end = Box::new(move |answer| drop(tell.send(answer)));
+    node.caller().look(verb, Bytes::from_static(&[0x80]), SOON, end);
+    told.recv_timeout(SOON).unwrap().unwrap()
 }
 
 /// Runs an operation of the control thread to its end.

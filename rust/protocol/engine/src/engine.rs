@@ -10,6 +10,7 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::card::Card;
+use crate::certified::Certified;
 use crate::conflicts::Conflicts;
 use crate::history::History;
 use crate::instance::Claim;
@@ -30,6 +31,7 @@ pub struct Engine {
     pub(crate) claim: Claim,
     pub(crate) links: Links,
     pub(crate) cards: BTreeMap<NodeId, Card>,
+    pub(crate) certified: Certified,
     /// What this node offers, and how to reach it in this process.
     pub(crate) own: BTreeMap<EntryKey, (FunctionEntry, LocalFunction)>,
     /// Version up to which an owner's entries were told when it was last shown; no row: it is hidden.
@@ -70,6 +72,10 @@ impl Engine {
         let cluster = local.cluster.clone();
         let catalog =
             Catalog::new(config.catalog.clone(), start, cluster, Arc::clone(&signer), rng.random())?;
+        let mut certified = Certified::default();
+        if !local.certificates.is_empty() {
+            certified.add(local.node, local.incarnation, local.name.clone());
+        }
         let own_card = Card {
             incarnation: local.incarnation,
             name: local.name.clone(),
@@ -98,6 +104,7 @@ impl Engine {
             phase: Phase::New,
             claim: Claim::default(),
             cards: BTreeMap::new(),
+            certified,
             own: BTreeMap::new(),
             shown: BTreeMap::new(),
             conflicts: Conflicts::default(),
@@ -179,6 +186,7 @@ impl Engine {
                 self.disconnected(peer, connection, loss, now, out);
             }
             Input::Load { load } => self.run_membership(Members::Load { load }, now, out),
+            Input::Certified { node, incarnation, name } => self.certify(node, incarnation, name),
             Input::Wanted { node } => self.run_membership(Members::Wanted { peer: node }, now, out),
             Input::Dialled { dial, outcome } => self.dialled(dial, outcome, now, out),
             Input::Membership { from, message } => {

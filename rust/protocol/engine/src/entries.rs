@@ -118,7 +118,7 @@ impl Engine {
             incarnation,
             name: facts.name.clone(),
             instance: facts.instance.clone(),
-            identity: Card::identity(facts.certificates.is_empty()),
+            identity: self.identity_in(owner, incarnation, facts, out),
             busy: facts.busy.clone(),
         };
         let profile = NodeProfile {

@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use mpreg_catalog::{FunctionEntry, Refusal};
 use mpreg_membership::{Addresses, DialOutcome, DropReason, Loss};
 use mpreg_routing::{LocalFunction, Snapshot};
 use mpreg_types::{
     ConnectionId, ForeignText, FunctionName, FunctionVersion, Incarnation, Instance, LeaveReason, Load,
-    NodeId, NodeName, Signed, Time, Verified,
+    NodeId, NodeKey, NodeName, Signed, Time, Verified,
 };
 
 use crate::{Change, Conflict};
@@ -48,6 +49,15 @@ pub enum Input {
     Load {
         /// Calls running and waiting.
         load: Load,
+    },
+    /// The certificates of [`Output::CheckCertificates`] hold.
+    Certified {
+        /// The node.
+        node: NodeId,
+        /// Its start.
+        incarnation: Incarnation,
+        /// The name that was proved.
+        name: NodeName,
     },
     /// A call has chosen that node, and there is no connection to it.
     Wanted {
@@ -190,6 +200,22 @@ pub enum Output {
     CloseIdle {
         /// Which.
         connection: ConnectionId,
+    },
+    /// Check that the own CAs vouch for `name`, and that the certificate's holder delegated it to `key`; answer with
+    /// [`Input::Certified`] if so, and not at all otherwise.
+    CheckCertificates {
+        /// Who says so.
+        node: NodeId,
+        /// Its start.
+        incarnation: Incarnation,
+        /// Its name.
+        name: NodeName,
+        /// Its public key.
+        key: NodeKey,
+        /// The chain (DER), end entity first.
+        certificates: Vec<Bytes>,
+        /// The word of the certificate's holder for `key`.
+        delegation: Bytes,
     },
     /// Callers choose by this one from now on, and calls that wait for a candidate look again.
     Publish(Arc<Snapshot>),

@@ -14,6 +14,7 @@
 //! ([`Input::Start`], [`Input::Register`], [`Input::Remove`], [`Input::Drain`]) can fail, changing nothing.
 
 mod card;
+mod certified;
 mod change;
 mod config;
 mod conflicts;

@@ -96,6 +96,7 @@ impl Engine {
         self.run_catalog(Entries::Forget { node }, now, out);
         if self.cards.get(&node).is_some_and(|card| card.incarnation == incarnation) {
             self.cards.remove(&node);
+            self.certified.forget(node);
         }
         let known = self.index.known_peer(node).map(|peer| peer.incarnation());
         if known == Some(incarnation) {

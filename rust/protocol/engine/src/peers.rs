@@ -43,6 +43,9 @@ impl Engine {
         if self.links.used(node).is_none() {
             return;
         }
+        if !peer.declared {
+            self.certify(node, incarnation, peer.name.clone());
+        }
         self.learn_card(peer, out);
         self.use_connection(peer, out);
         let compares = is_news || !self.has_view || self.membership.is_wanted(node);

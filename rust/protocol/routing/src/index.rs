@@ -149,6 +149,15 @@ impl Index {
         }
     }
 
+    /// Its name is proved, or no longer.
+    pub fn set_identity(&mut self, node: NodeId, incarnation: Incarnation, identity: Identity) {
+        let known = self.peer(node, incarnation).is_some();
+        if let Some(row) = Arc::make_mut(&mut self.rows).get_mut(&node).filter(|_| known) {
+            row.identity = identity;
+            self.changed = true;
+        }
+    }
+
     /// `node` offers a function, or offers it in another form. `local` for the own node's.
     pub fn put_function(
         &mut self,

@@ -70,6 +70,8 @@ impl World {
             Output::CloseIdle { connection } => {
                 self.after(Duration::ZERO, Item::CloseIdle(spot, connection));
             }
+            // Nobody has certificates here.
+            Output::CheckCertificates { .. } => {}
             Output::Publish(snapshot) => self.published(spot.place, snapshot),
             Output::Event(event) => self.event(spot.place, &event),
         }

@@ -1,5 +1,6 @@
 //! Whole engines, with the real membership and catalog, in virtual time.
 
+mod certified;
 mod churn;
 mod goodbye;
 mod instances;

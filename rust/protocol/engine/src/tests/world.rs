@@ -85,6 +85,7 @@ pub(super) struct Place {
     pub(super) name: &'static str,
     pub(super) instance: Option<&'static str>,
     pub(super) resources: ResourceSet,
+    pub(super) certificates: Vec<bytes::Bytes>,
     pub(super) address: String,
     pub(super) incarnation: Incarnation,
     pub(super) engine: Option<Engine>,
@@ -152,6 +153,7 @@ impl World {
             name: "node",
             instance: None,
             resources: ResourceSet::EMPTY,
+            certificates: Vec::new(),
             address: format!("memory:{index}"),
             incarnation: Incarnation(0),
             engine: None,
@@ -180,8 +182,8 @@ impl World {
             addresses: Addresses::new(vec![place.address.clone()]).unwrap(),
             resources: place.resources.clone(),
             capacity: 0,
-            certificates: Vec::new(),
-            delegation: None,
+            certificates: place.certificates.clone(),
+            delegation: place.certificates.first().cloned(),
         };
         let signer = Arc::new(TestSigner(place.key));
         place.engine = Some(Engine::new(self.config.clone(), local, signer, [self.seed; 32]).unwrap());
@@ -339,6 +341,11 @@ impl World {
                 self.close(index, connection, Loss::Orderly);
             }
             Output::Retire { connection } => self.add(RETIRED, Item::Idle { at: index, connection }),
+            Output::CheckCertificates { node, incarnation, name, certificates, .. } => {
+                if certificates[0] == name.as_str().as_bytes() {
+                    self.give(index, Input::Certified { node, incarnation, name }).unwrap();
+                }
+            }
             Output::Publish(snapshot) => {
                 let place = &mut self.places[index];
                 place.published.push(now);
