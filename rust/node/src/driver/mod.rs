@@ -4,6 +4,7 @@
 //! engine's outputs; dials and handshakes are tasks of their own and report back.
 
 mod accept;
+mod alarm;
 mod anew;
 mod dial;
 mod intake;
@@ -35,6 +36,7 @@ use crate::error::NodeError;
 use crate::node_shared::{NodeShared, Phase};
 use crate::runtime::Runtime;
 use crate::switch_io::SwitchIo;
+use alarm::Alarm;
 use dial::Dialled;
 use looks::Looks;
 use peers::Peers;
@@ -100,6 +102,7 @@ struct Driver {
     switch: Arc<Mutex<SwitchIo>>,
     peers: Peers,
     timers: Timers<Timer>,
+    alarm: Alarm,
     outputs: Vec<Output>,
     dialled: (UnboundedSender<Dialled>, UnboundedReceiver<Dialled>),
     tasks: Vec<AbortHandle>,
@@ -180,11 +183,13 @@ impl Driver {
         let seeds = seeds.iter().map(|seed| Addresses::new(vec![seed.to_string()]));
         let seeds = seeds.collect::<Result<_, _>>().map_err(|error| NodeError::config(error.to_string()))?;
         let switch_seed = random_bytes::<8>().map_err(|error| NodeError::config(error.to_string()))?;
+        let alarm = Alarm::new(runtime.clock).map_err(|error| NodeError::config(error.to_string()))?;
         let switch = SwitchIo::new(shared.clone(), runtime.clone(), u64::from_le_bytes(switch_seed));
         let mut driver = Self {
             switch: Arc::new(Mutex::new(switch)),
             peers: Peers::default(),
             timers: Timers::new(),
+            alarm,
             outputs: Vec::new(),
             dialled: unbounded_channel(),
             tasks: Vec::new(),
@@ -245,7 +250,7 @@ impl Driver {
                 dialled = self.dialled.1.recv() => if let Some(dialled) = dialled {
                     self.dial_ended(dialled);
                 },
-                () = sleep_until(&self.runtime, wake) => {}
+                () = self.alarm.until(wake) => {}
             }
             let now = self.runtime.clock.now();
             while let Some(timer) = self.timers.pop(now) {
