@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use mpreg_engine::{Addresses, DialId, DialOutcome, Engine, Input};
 use mpreg_transport::{Address, Established, HandshakeFailure};
-use mpreg_types::NodeId;
-use mpreg_wire::handshake::HandshakeError;
+use mpreg_types::{MemberState, NodeId};
+use mpreg_wire::handshake::{HandshakeError, Refusal};
 
 use super::Driver;
 use super::anew::{known_start, refused_start};
@@ -28,6 +28,9 @@ impl Driver {
         let (doorway, standing, engine) = (self.doorway.clone(), self.standing(), self.engine.clone());
         let (report, addresses) = (self.dialled.0.clone(), addresses.to_vec());
         let (shared, runtime, refusals) = (self.shared.clone(), self.runtime.clone(), self.refusals.clone());
+        let state = |node| self.engine.borrow().membership().member(node).map(|member| member.state);
+        let state = expect.and_then(state);
+        let is_awaited = matches!(state, None | Some(MemberState::Alive));
         let task = tokio::task::spawn_local(async move {
             let mut outcome = Err(DialOutcome::Failed);
             for text in &addresses {
@@ -45,7 +48,14 @@ impl Driver {
                     }
                     Err(error) => {
                         tracing::debug!(node = %shared.label, address = %text, %error, "dial failed");
-                        if let Some(reason) = refusal_of(&error)
+                        if is_silence(&error) {
+                            // Of a member that is suspected or down nothing else is to be expected.
+                            if is_awaited
+                                && refusals.is_news(format!("{text} is silent"), runtime.clock.now())
+                            {
+                                tracing::warn!(node = %shared.label, address = %text, "no connection: a process listens there and does not answer; it is stopped or overloaded, or no node");
+                            }
+                        } else if let Some(reason) = refusal_of(&error)
                             && refusals.is_news(format!("{text} {reason}"), runtime.clock.now())
                         {
                             tracing::warn!(node = %shared.label, address = %text, %reason, "no connection: refused");
@@ -110,6 +120,14 @@ fn outcome_of(error: &KnockError) -> DialOutcome {
         KnockError::Dial(error) if error.is_refused() => DialOutcome::Refused,
         _ => DialOutcome::Failed,
     }
+}
+
+/// The link stood, and nobody said anything in time.
+fn is_silence(error: &KnockError) -> bool {
+    matches!(
+        error,
+        KnockError::Handshake(HandshakeFailure::Refused(HandshakeError::Refused(Refusal::TooSlow { .. })))
+    )
 }
 
 /// A refusal is news for people: it says what to change.
