@@ -235,7 +235,7 @@ class RemoteCore:
         Waits up to `wait` for the first one, then `FunctionNotFoundError`, as a call does.
         """
     def candidates_blocking(self) -> list[RemoteCore]: ...
-    def with_outcome(self, make: Callable[[str | None, Any], Any], /) -> RemoteCore:
+    def with_outcome(self, make: Callable[[str | None, Any], Any]) -> RemoteCore:
         """The same handle; a call that returned gives `make(node, result)`, with who answered."""
     @property
     def node(self) -> str | None:
