@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mpreg_types::{Defect, NodeId, Signed, Time};
+use mpreg_types::{Defect, NodeId, Signed, Time, differing_parts, first_of_part, last_of_part};
 use rand::RngExt;
 
 use crate::catalog::messages;
@@ -87,7 +87,7 @@ impl Catalog {
     fn differs(&mut self, to: NodeId, out: &mut Vec<Output>) {
         let rows = self.digest_rows();
         if rows.len() <= WHOLE_ROWS {
-            self.send_digests(to, (parts::start(0), parts::end(u8::MAX)), &rows, out);
+            self.send_digests(to, (first_of_part(0), last_of_part(u8::MAX)), &rows, out);
         } else {
             out.push(Output::Send { to, message: Message::Parts(parts::roots(&rows)) });
         }
@@ -96,11 +96,11 @@ impl Catalog {
     /// The roots of a peer's parts: our rows of those that differ.
     fn parts(&mut self, from: NodeId, theirs: &[u8], out: &mut Vec<Output>) {
         let rows = self.digest_rows();
-        let Some(ranges) = parts::differing(&parts::roots(&rows), theirs) else {
+        let Some(ranges) = differing_parts(&parts::roots(&rows), theirs) else {
             return self.refused(from, None, Refusal::TooManyRows, out);
         };
         for (first, last) in ranges {
-            let (first, last) = (parts::start(first), parts::end(last));
+            let (first, last) = (first_of_part(first), last_of_part(last));
             let from_here = rows.partition_point(|row| row.owner < first);
             let to_here = rows.partition_point(|row| row.owner <= last);
             self.send_digests(from, (first, last), &rows[from_here..to_here], out);

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use mpreg_types::{MemberState, NodeId};
+use mpreg_types::{MemberState, NodeId, differing_parts};
 use rand::RngExt;
 
 use crate::membership::Membership;
@@ -63,7 +63,7 @@ impl Membership {
     /// Hashes of a peer's parts: our rows of those that differ.
     pub(crate) fn parts(&mut self, from: NodeId, theirs: &[u8], out: &mut Vec<Output>) {
         let rows = self.table.rows(&self.own_row());
-        let Some(ranges) = parts::differing(&parts::hashes(&rows), theirs) else {
+        let Some(ranges) = differing_parts(&parts::hashes(&rows), theirs) else {
             self.counters.malformed += 1;
             return;
         };

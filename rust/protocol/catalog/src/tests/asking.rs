@@ -1,6 +1,6 @@
 //! One catalog among peers that have more: what it asks for, when and of whom, and what it answers.
 
-use mpreg_types::{MemberState, NodeId};
+use mpreg_types::{MemberState, NodeId, first_of_part, last_of_part};
 
 use super::bench::{Bench, OWNER, RELAY, batch, batch_of, id, nothing, snapshot, wants_in};
 use crate::{Digest, DigestRow, Event, Input, Message, Output, Refusal, WantRow, parts};
@@ -156,7 +156,7 @@ fn of_large_catalogs_only_the_parts_that_differ_are_told() {
     parts[8 * 0x70] ^= 1;
     let out = bench.run(Input::Message { from, message: Message::Parts(parts) });
     let [Output::Send { message: Message::Digest(digest), .. }] = &out[..] else { panic!("{out:?}") };
-    assert_eq!((digest.first, digest.last), (parts::start(0x70), parts::end(0x70)));
+    assert_eq!((digest.first, digest.last), (first_of_part(0x70), last_of_part(0x70)));
     let mut rows = bench.catalog.digest_rows();
     rows.retain(|row| row.owner.as_bytes()[0] == 0x70);
     assert_eq!((&digest.rows, digest.answer), (&rows, false));
