@@ -74,12 +74,7 @@ impl Jobs {
     /// Resumes idle workers, or makes new ones, until the queue is empty or a new one will see to it.
     fn wake_workers(&self, py: Python<'_>, bridge: &Arc<Bridge>) -> PyResult<()> {
         loop {
-            let mut state = self.0.lock();
-            if state.queue.is_empty() {
-                return Ok(());
-            }
-            let idle = state.idle.pop();
-            drop(state);
+            let Some(idle) = self.heir() else { return Ok(()) };
             match idle {
                 Some(future) => bridge.futures.complete(future.bind(py), Ok(py.None().into_bound(py)))?,
                 // It starts with the loop's next pass and takes what is queued then.
@@ -88,16 +83,18 @@ impl Jobs {
         }
     }
 
+    /// Who takes what is queued: an idle worker, or `Some(None)` if there has to be a new one; `None` if nothing is.
+    #[expect(clippy::option_option, reason = "two questions with one answer each, under one lock")]
+    fn heir(&self) -> Option<Option<Py<PyAny>>> {
+        let mut state = self.0.lock();
+        (!state.queue.is_empty()).then(|| state.idle.pop())
+    }
+
     /// For a worker that has suspended while calls are queued: others take over. Two of them, so that a burst of calls
     /// that all suspend has its workers after a few passes of the loop, and one that does not makes no crowd.
     pub(crate) fn hand_over(&self, py: Python<'_>, bridge: &Arc<Bridge>) -> PyResult<()> {
         for _ in 0..HEIRS {
-            let mut state = self.0.lock();
-            if state.queue.is_empty() {
-                return Ok(());
-            }
-            let idle = state.idle.pop();
-            drop(state);
+            let Some(idle) = self.heir() else { return Ok(()) };
             match idle {
                 Some(future) => Futures::complete_later(future.bind(py))?,
                 None => Worker::spawn(py, bridge)?,
