@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NODE = """
-import asyncio, ctypes, os, sys, time
+import asyncio, ctypes, os, sys
 import mpreg
 
 name, *instance = sys.argv[1].split("/")
@@ -26,7 +26,7 @@ async def where() -> tuple[str, int]:
 
 @node.function
 async def work(x: int) -> int:
-    await asyncio.sleep(0.002)
+    await asyncio.sleep(0)
     return x
 
 @node.function
@@ -39,14 +39,18 @@ async def hang_again() -> int:
         return os.getpid()
     await asyncio.Event().wait()
 
-@node.function
-async def block_the_loop(seconds: float) -> None:
-    time.sleep(seconds)
+def read(pipe: str) -> None:
+    # Until the test writes to it.
+    os.read(os.open(pipe, os.O_RDWR), 1)
 
 @node.function
-def hold_the_gil(seconds: float) -> None:
+async def block_the_loop(pipe: str) -> None:
+    read(pipe)
+
+@node.function
+def hold_the_gil(pipe: str) -> None:
     # PyDLL calls without releasing it.
-    ctypes.PyDLL(None).usleep(int(seconds * 1e6))
+    ctypes.PyDLL(None).read(os.open(pipe, os.O_RDWR), ctypes.create_string_buffer(1), 1)
 
 @node.function
 async def die() -> None:

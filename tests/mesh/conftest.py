@@ -7,9 +7,11 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 import pytest
+from children import Children
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from pathlib import Path
 
     import mpreg
     from mpreg.testing import LocalMesh
@@ -57,3 +59,11 @@ async def far(mpreg_mesh: Callable[..., LocalMesh]) -> AsyncIterator[Way]:
     """The longest way: a client whose entry node is not the callee."""
     async with mpreg_mesh(nodes=3) as mesh, opened(mesh, "client of another node") as way:
         yield way
+
+
+@pytest.fixture
+def children(tmp_path: Path) -> Iterator[Children]:
+    """Processes of this test."""
+    children = Children(tmp_path)
+    yield children
+    children.end()

@@ -92,17 +92,29 @@ async def test_an_error_has_all_its_fields(way: Way) -> None:
 
 async def test_the_ledger_says_where_the_time_went(way: Way) -> None:
     inside: list[float] = []
+    started, go = asyncio.Event(), asyncio.Event()
 
     @way.server.function("fail")
     async def fail() -> None:
         begun = time.monotonic()
-        await asyncio.sleep(0.05)
+        started.set()
+        await go.wait()
         inside.append(time.monotonic() - begun)
         raise ValueError("v")
 
+    @way.server.function("echo")
+    async def echo(x: int) -> int:
+        return x
+
     begun = time.monotonic()
+    call = asyncio.ensure_future(way.caller.call("fail"))
+    await started.wait()
+    # Time that the function spends waiting, and nobody sleeps.
+    for x in range(100):
+        await way.caller.call("echo", x)
+    go.set()
     with pytest.raises(ValueError, match="v") as told:
-        await way.caller.call("fail")
+        await call
     outside = time.monotonic() - begun
     ledger = told.value.ledger
     assert set(ledger) == {"queue", "wire", "interpreter", "loop", "handler"}

@@ -6,22 +6,14 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from children import Children
 
 import mpreg
 from mpreg.testing import LocalMesh, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
+    from collections.abc import AsyncIterator
 
-
-@pytest.fixture
-def children(tmp_path: Path) -> Iterator[Children]:
-    """Processes of this test."""
-    children = Children(tmp_path)
-    yield children
-    children.end()
+    from children import Children
 
 
 @pytest.fixture

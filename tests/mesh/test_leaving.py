@@ -29,7 +29,7 @@ async def test_leaving_politely_fails_no_call_and_is_seen_at_once(mpreg_mesh: Ca
 
             @node.function("work")
             async def work(x: int) -> int:
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(0)  # under way for at least one pass of the loop
                 return x
 
         await caller.wait_for("work", nodes=3)

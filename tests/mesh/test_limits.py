@@ -46,23 +46,27 @@ async def test_arriving_values_are_held_within_their_limit(mpreg_mesh: Callable[
         assert await handle(bytes(150_000)) == 150_000
 
 
-async def test_async_functions_wait_for_a_slot(mpreg_mesh: Callable[..., LocalMesh]) -> None:
-    server, caller = mpreg.Node("server", config=mpreg.Config(concurrency=2)), mpreg.Node("caller")
-    running, most = 0, 0
+@pytest.mark.parametrize("limit", ["concurrency", "pending_calls"])
+async def test_calls_beyond_a_limit_wait_for_their_turn(mpreg_mesh: Callable[..., LocalMesh], limit: str) -> None:
+    # Of `pending_calls` the callee's word holds for those who call it.
+    server, caller = mpreg.Node("server", config=mpreg.Config(**{limit: 2})), mpreg.Node("caller")
+    running, go = 0, asyncio.Event()
 
     @server.function
     async def work(x: int) -> int:
-        nonlocal running, most
+        nonlocal running
         running += 1
-        most = max(most, running)
-        await asyncio.sleep(0)
+        assert running <= 2
+        await go.wait()
         running -= 1
         return x
 
     async with mpreg_mesh([server, caller]) as mesh:
         await mesh.converged()
-        assert await asyncio.gather(*(caller.call(work, x) for x in range(50))) == list(range(50))
-    assert most <= 2
+        calls = [asyncio.ensure_future(caller.call(work, x)) for x in range(50)]
+        await wait_for(lambda: running == 2)
+        go.set()
+        assert await asyncio.gather(*calls) == list(range(50))
 
 
 async def test_plain_functions_wait_for_a_thread(mpreg_mesh: Callable[..., LocalMesh]) -> None:
@@ -93,26 +97,6 @@ async def test_an_entry_too_large_is_refused_at_the_decorator(mpreg_mesh: Callab
         with pytest.raises(mpreg.ConfigError, match="shorten its doc, signature or tags"):
             mesh.nodes[0].function("long", doc="x" * 70_000)(lambda: 1)
         assert await mesh.nodes[0].catalog() == []
-
-
-async def test_calls_wait_for_their_turn_on_a_connection(mpreg_mesh: Callable[..., LocalMesh]) -> None:
-    # Its word holds for those who call it.
-    server, caller = mpreg.Node("server", config=mpreg.Config(pending_calls=2)), mpreg.Node("caller")
-    running, most = 0, 0
-
-    @server.function
-    async def work(x: int) -> int:
-        nonlocal running, most
-        running += 1
-        most = max(most, running)
-        await asyncio.sleep(0)
-        running -= 1
-        return x
-
-    async with mpreg_mesh([server, caller]) as mesh:
-        await mesh.converged()
-        assert await asyncio.gather(*(caller.call(work, x) for x in range(40))) == list(range(40))
-        assert most <= 2
 
 
 @pytest.mark.parametrize("setting", ["connection_window", "out_high_water"])

@@ -15,16 +15,8 @@ import mpreg
 from mpreg.testing import LocalMesh, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator
     from pathlib import Path
-
-
-@pytest.fixture
-def children(tmp_path: Path) -> Iterator[Children]:
-    """Processes of this test."""
-    children = Children(tmp_path)
-    yield children
-    children.end()
 
 
 @pytest.fixture
@@ -32,6 +24,19 @@ async def hub() -> AsyncIterator[mpreg.Node]:
     """A node of this process that the others join."""
     async with LocalMesh([mpreg.Node("hub")], transport="tcp") as mesh:
         yield mesh.nodes[0]
+
+
+@pytest.fixture
+def pipe(tmp_path: Path) -> Path:
+    """What a stuck function reads from, until `release`."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    return path
+
+
+def release(pipe: Path) -> None:
+    with pipe.open("r+b", buffering=0) as end:
+        end.write(b".")
 
 
 async def state_of(node: mpreg.Node, name: str) -> str | None:
@@ -111,10 +116,8 @@ async def test_a_short_stop_is_no_death_and_a_long_one_is_over_when_it_ends(
     child = children.node("sleeper", hub.address)
     await hub.wait_for("where")
     child.signal(signal.SIGSTOP)
-    end = time.monotonic() + 2.0
-    while time.monotonic() < end:
-        assert await state_of(hub, "sleeper") != "down"
-        await asyncio.sleep(0.05)
+    with pytest.raises(AssertionError, match="sleeper is down"):
+        await becomes(hub, "sleeper", "down", within=2.0)
     child.signal(signal.SIGCONT)
     await becomes(hub, "sleeper", "alive", within=2)
     assert await pid_of(hub) == child.pid
@@ -168,7 +171,7 @@ async def _is_no_candidate(node: mpreg.Node) -> bool:
 
 @pytest.mark.parametrize("stuck", ["block_the_loop", "hold_the_gil"])
 async def test_a_stuck_interpreter_does_not_make_its_node_look_dead(
-    hub: mpreg.Node, children: Children, stuck: str
+    hub: mpreg.Node, children: Children, pipe: Path, stuck: str
 ) -> None:
     children.node("stuck", hub.address)
     await hub.wait_for(stuck)
@@ -177,53 +180,28 @@ async def test_a_stuck_interpreter_does_not_make_its_node_look_dead(
     from mpreg.testing._surroundings import surroundings
 
     async with Connecting((address,), None, None, surroundings()) as client:
-        call = asyncio.ensure_future(hub.call(stuck, 2.0))
-        await client.wait_for(stuck)
-        seen = set()
-        while not call.done():
-            seen.add(await state_of(hub, "stuck"))
-            # Its own Rust side goes on answering.
-            assert {member.name for member in await client.members()} == {"hub", "stuck"}
-            await asyncio.sleep(0.02)
+        call = asyncio.ensure_future(hub.call(stuck, str(pipe)))
+        await becomes(hub, "stuck", "busy")
+        # Longer than a silent death takes to be seen.
+        with pytest.raises(AssertionError, match="stuck is down"):
+            await becomes(hub, "stuck", "down", within=4.5)
+        # Its own Rust side goes on answering.
+        assert {member.name for member in await client.members()} == {"hub", "stuck"}
+        release(pipe)
         await call
-    assert seen <= {"alive", "busy"}
+    await becomes(hub, "stuck", "alive")
     assert await hub.call("work", 3) == 3
 
 
-BLOCKED = """
-import ctypes, os, sys, time
-import mpreg
-
-name, flag = sys.argv[1], sys.argv[2]
-node = mpreg.Node(name)
-
-def keep_the_loop() -> None:
-    while not os.path.exists(flag):
-        time.sleep(0.01)
-
-@node.function
-async def wait_for_the_flag() -> None:
-    keep_the_loop()
-
-@node.function
-def hold_the_interpreter(pipe: str) -> None:
-    # PyDLL calls without releasing it.
-    ctypes.PyDLL(None).read(os.open(pipe, os.O_RDWR), ctypes.create_string_buffer(1), 1)
-
-if __name__ == "__main__":
-    node.serve()
-"""
-
-
 async def test_a_function_that_blocks_its_loop_shows_up_as_busy_with_its_stack(
-    hub: mpreg.Node, children: Children, monkeypatch: pytest.MonkeyPatch
+    hub: mpreg.Node, children: Children, pipe: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    child = children.node("stuck", hub.address, script=BLOCKED)
-    await hub.wait_for("wait_for_the_flag")
-    call = asyncio.ensure_future(hub.call("wait_for_the_flag"))
+    child = children.node("stuck", hub.address)
+    await hub.wait_for("block_the_loop")
+    call = asyncio.ensure_future(hub.call("block_the_loop", str(pipe)))
     await becomes(hub, "stuck", "busy")
     stuck = next(member for member in await hub.members() if member.name == "stuck")
-    assert "in keep_the_loop" in (stuck.stack or "")
+    assert "in read" in (stuck.stack or "")
     from mpreg.cli._doctor import examine
     from mpreg.testing import child_environment
 
@@ -232,11 +210,11 @@ async def test_a_function_that_blocks_its_loop_shows_up_as_busy_with_its_stack(
     findings = await asyncio.to_thread(lambda: list(examine((hub.address,), None)))
     text = next(finding.text for finding in findings if finding.what == "member")
     assert text.startswith(f"{stuck.id} is busy: ")
-    assert "in keep_the_loop time.sleep" in text
+    assert "in read os.read" in text
     # Nobody comes for its log lines, so they are on stderr.
     await wait_for(lambda: "busy: its event loop" in child.err, what="the warning")
-    assert "in keep_the_loop" in child.err
-    children.flag.touch()
+    assert "in read" in child.err
+    release(pipe)
     await call
     await becomes(hub, "stuck", "alive")
     stuck = next(member for member in await hub.members() if member.name == "stuck")
@@ -245,18 +223,15 @@ async def test_a_function_that_blocks_its_loop_shows_up_as_busy_with_its_stack(
     assert child.err.count(" busy: its event loop") == 1
 
 
-async def test_who_holds_the_interpreter_is_busy_too(hub: mpreg.Node, children: Children, tmp_path: Path) -> None:
-    children.node("held", hub.address, script=BLOCKED)
-    await hub.wait_for("hold_the_interpreter")
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    call = asyncio.ensure_future(hub.call("hold_the_interpreter", str(pipe)))
+async def test_who_holds_the_interpreter_is_busy_too(hub: mpreg.Node, children: Children, pipe: Path) -> None:
+    children.node("held", hub.address)
+    await hub.wait_for("hold_the_gil")
+    call = asyncio.ensure_future(hub.call("hold_the_gil", str(pipe)))
     await becomes(hub, "held", "busy")
     held = next(member for member in await hub.members() if member.name == "held")
     assert "interpreter is held" in (held.stack or "")
-    with pipe.open("r+b", buffering=0) as end:
-        end.write(b".")
-        await call
+    release(pipe)
+    await call
     await becomes(hub, "held", "alive")
 
 
