@@ -50,8 +50,9 @@ class MpregError(Exception):
 
     `code`: what went wrong, in snake case ("function_not_found").
     `executed`: "no" (provably not started), "yes", or "unknown".
-    `node`: the node that answered ("eu/pricing/7f3a90"), or None.
-    `path`: clusters and nodes that the call walked.
+    `node`: the node that answered, was lost or let the deadline pass ("eu/pricing/7f3a90"). None: the call never left,
+    or at a deadline the client did not hear which node has it.
+    `path`: where the call went: clusters walked, a client's entry node, and the nodes tried, in order.
     `retryable`: calling again is safe and may succeed.
     `ledger`: seconds by stage: queue (no candidate, no credit, no free slot), wire (both ways, with what nobody could
     tell), interpreter (no free thread), loop (it was busy), handler (the function with all it waited for).

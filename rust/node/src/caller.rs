@@ -134,11 +134,11 @@ impl Caller {
         }
     }
 
-    /// The node a client is connected to, as users see it.
-    pub(crate) fn entry_label(&self) -> Option<String> {
+    /// The entry node at the other end of a client's connection, as users see it.
+    pub(crate) fn entry_label(&self, on: ConnectionId) -> Option<String> {
         match self {
             Self::Node(_) => None,
-            Self::Client(client) => client.entry_label(),
+            Self::Client(client) => client.label_at(on),
         }
     }
 

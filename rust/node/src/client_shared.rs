@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -31,9 +31,21 @@ pub struct ClientShared {
     pub(crate) retry_budget: Arc<RetryBudget>,
     /// The connection to the entry node; 0 = none.
     entry: AtomicU64,
-    entry_label: Mutex<Option<(NodeId, String)>>,
+    /// Entry nodes, the newest last: errors of calls through former ones name them, too.
+    entries: Mutex<VecDeque<EntryNode>>,
     closed: Mutex<Option<String>>,
     looks: Mutex<Looks>,
+}
+
+/// Entry nodes remembered: a call ends soon after its connection.
+const ENTRIES_MAX: usize = 4;
+
+#[derive(Debug)]
+struct EntryNode {
+    connection: ConnectionId,
+    node: NodeId,
+    /// `cluster/name/instance`.
+    label: String,
 }
 
 #[derive(Default)]
@@ -65,7 +77,7 @@ impl ClientShared {
             workload: Workload::new(WorkloadConfig::default()),
             retry_budget: Arc::new(RetryBudget::new(RetryConfig::default())),
             entry: AtomicU64::new(0),
-            entry_label: Mutex::new(None),
+            entries: Mutex::default(),
             closed: Mutex::new(Some(
                 "the client is not open yet; `async with mpreg.connect(...)`".to_owned(),
             )),
@@ -84,21 +96,30 @@ impl ClientShared {
 
     pub(crate) fn set_entry(&self, entry: Option<(ConnectionId, NodeId, String)>) {
         let id = entry.as_ref().map_or(0, |(id, _, _)| id.0);
-        if let Some((_, node, label)) = entry {
-            *self.entry_label.lock() = Some((node, label));
+        if let Some((connection, node, label)) = entry {
+            let mut entries = self.entries.lock();
+            if entries.len() == ENTRIES_MAX {
+                entries.pop_front();
+            }
+            entries.push_back(EntryNode { connection, node, label });
         }
         self.entry.store(id, Ordering::Release);
     }
 
     pub(crate) fn entry_label(&self) -> Option<String> {
-        self.entry().and_then(|_| self.entry_label.lock().as_ref().map(|(_, label)| label.clone()))
+        self.entry().and_then(|connection| self.label_at(connection))
+    }
+
+    /// Who is, or was, at the other end.
+    pub(crate) fn label_at(&self, connection: ConnectionId) -> Option<String> {
+        let entries = self.entries.lock();
+        entries.iter().find(|entry| entry.connection == connection).map(|entry| entry.label.clone())
     }
 
     pub(crate) fn label_of(&self, node: NodeId) -> String {
-        match &*self.entry_label.lock() {
-            Some((entry, label)) if *entry == node => label.clone(),
-            _ => node.short(),
-        }
+        let entries = self.entries.lock();
+        let entry = entries.iter().rev().find(|entry| entry.node == node);
+        entry.map_or_else(|| node.short(), |entry| entry.label.clone())
     }
 
     pub(crate) fn closed_reason(&self) -> Option<String> {

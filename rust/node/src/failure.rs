@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use mpreg_types::{ErrorBody, Executed, Ledger};
+use mpreg_types::{ErrorBody, ErrorCode, Executed, ForeignText, Ledger, NodeId};
 
 use crate::caller::Caller;
 
@@ -11,9 +11,10 @@ pub struct CallFailure {
     pub body: ErrorBody,
     /// What is known of its execution, over all attempts.
     pub executed: Executed,
-    /// Who said so, or who was lost: `cluster/name/instance`.
+    /// Who said so, or who was lost: `cluster/name/instance`. `None`: the call never left, or the deadline of a
+    /// client's call passed and nobody said who has it.
     pub node: Option<String>,
-    /// Clusters walked and nodes tried, in order.
+    /// Clusters walked, a client's entry node, and nodes tried, in order.
     pub path: Vec<String>,
     /// How often the call was sent.
     pub attempts: u8,
@@ -27,17 +28,14 @@ pub struct CallFailure {
 
 impl CallFailure {
     pub(crate) fn of(failure: mpreg_rpc::CallFailure, caller: &Caller) -> Self {
-        let clusters = failure.path.iter().map(ToString::to_string);
-        let nodes = failure.attempts.iter().filter_map(|attempt| attempt.node).map(|node| caller.label(node));
+        let named = name(failure.label.as_ref(), failure.node, caller);
+        // Who refused a client and gave no name was its entry node, and so was who got lost. Not so at a deadline: the
+        // entry node may have sent the call on, so it is on the path and is not blamed.
+        let entry = failure.via.filter(|_| failure.body.code != ErrorCode::DeadlineExceeded);
         Self {
-            path: clusters.chain(nodes).collect(),
+            path: path(&failure, caller),
             attempts: failure.sent,
-            node: match (&failure.body.node, failure.node) {
-                (Some(said), _) => Some(said.as_str().to_owned()),
-                (None, Some(node)) => Some(caller.label(node)),
-                // Whoever refused a client without a name was its entry node.
-                (None, None) => caller.entry_label(),
-            },
+            node: named.or_else(|| caller.entry_label(entry?)),
             body: failure.body,
             executed: failure.executed,
             retry_after: None,
@@ -45,4 +43,27 @@ impl CallFailure {
             ledger: failure.ledger,
         }
     }
+}
+
+/// A node as it calls itself, else as the caller knows it.
+fn name(label: Option<&ForeignText>, node: Option<NodeId>, caller: &Caller) -> Option<String> {
+    label.map(|label| label.as_str().to_owned()).or_else(|| node.map(|node| caller.label(node)))
+}
+
+/// Nobody stands in it twice in a row, and an entry node once while it stays the same.
+fn path(failure: &mpreg_rpc::CallFailure, caller: &Caller) -> Vec<String> {
+    let mut path: Vec<String> = failure.path.iter().map(ToString::to_string).collect();
+    let mut via = None;
+    for attempt in &failure.attempts {
+        let entered = attempt.via.filter(|on| via != Some(*on));
+        via = attempt.via.or(via);
+        let entry = entered.and_then(|on| caller.entry_label(on));
+        let tried = name(attempt.label.as_ref(), attempt.node, caller);
+        for step in entry.into_iter().chain(tried) {
+            if path.last() != Some(&step) {
+                path.push(step);
+            }
+        }
+    }
+    path
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use mpreg_rpc::{NotSent, Output, Peer, SWITCH_BRIDGE, Switch, SwitchConfig, bridge_of};
 use mpreg_transport::{AdmitError, Connection, FrameHandler, Incoming, Lost};
 use mpreg_types::{
-    CallHead, ConnectionId, ErrorBody, ErrorCode, Executed, Payload, ReplyHead, StreamId, Time,
+    CallHead, ConnectionId, ErrorBody, ErrorCode, Executed, ForeignText, Payload, ReplyHead, StreamId, Time,
 };
 use mpreg_wire::{FrameKind, Role};
 
@@ -159,7 +159,7 @@ impl SwitchIo {
             Output::CancelLocal { from, stream, .. } => {
                 self.shared.functions.cancel(InvocationKey::Remote(from, stream));
             }
-            Output::Reply { to, stream, head, value } => self.reply(to, stream, &head, &value),
+            Output::Reply { to, stream, head, value } => self.reply(to, stream, head, &value),
             Output::Forward { relay, to, head, value } => {
                 let sent = match self.connection(to) {
                     Some(connection) => {
@@ -226,10 +226,14 @@ impl SwitchIo {
         }
     }
 
-    fn reply(&mut self, to: ConnectionId, stream: StreamId, head: &ReplyHead, value: &Payload) {
+    fn reply(&mut self, to: ConnectionId, stream: StreamId, mut head: ReplyHead, value: &Payload) {
         if let Some(connection) = self.connection(to) {
+            // An error names its node for people: a client has no catalog to look it up in.
+            if let Some(extras) = head.extras.as_mut().filter(|extras| !head.ok && extras.label.is_none()) {
+                extras.label = extras.node.map(|node| ForeignText::new(self.shared.label_of(node)));
+            }
             // A closed connection has no caller any more.
-            let _ = connection.send_reply(stream, head, value);
+            let _ = connection.send_reply(stream, &head, value);
             self.mark_dirty(&connection);
         }
     }
@@ -285,7 +289,7 @@ impl SwitchIo {
         };
         let value = encode_error(&ErrorBody::new(code, format!("{why}; {retry}")));
         let head = ReplyHead::error(head.token, Executed::No, value.len() as u64);
-        self.reply(connection.id(), stream, &head, &value);
+        self.reply(connection.id(), stream, head, &value);
     }
 
     fn started(&mut self, connection: &Connection, tokens: &[u64]) {

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use mpreg_types::{ClusterId, Defect, ErrorBody, ErrorCode, Executed, Ledger, NodeId, ReplyExtras};
+use mpreg_types::{
+    ClusterId, ConnectionId, Defect, ErrorBody, ErrorCode, Executed, ForeignText, Ledger, NodeId, Payload,
+    ReplyExtras, ReplyHead,
+};
 
-use crate::Attempt;
+use crate::{Attempt, decode_error};
 
 /// An attempt that failed.
 #[derive(Debug, Clone)]
@@ -13,6 +16,10 @@ pub(crate) struct Failed {
     pub(crate) executed: Executed,
     /// The candidate that failed or refused; `None`: nobody in particular.
     pub(crate) node: Option<NodeId>,
+    /// Its name, if a reply told it.
+    pub(crate) label: Option<ForeignText>,
+    /// The connection to the entry node that a client's attempt went over.
+    pub(crate) via: Option<ConnectionId>,
     /// Calling the function twice is as good as once, by the best source there is.
     pub(crate) idempotent: bool,
     pub(crate) retry_after: Option<Duration>,
@@ -23,15 +30,25 @@ pub(crate) struct Failed {
 
 impl Failed {
     pub(crate) fn new(body: ErrorBody, executed: Executed, node: Option<NodeId>) -> Self {
-        let ledger = Ledger::default();
-        Self { body, executed, node, idempotent: false, retry_after: None, path: Vec::new(), ledger }
+        Self {
+            label: body.node.clone(),
+            body,
+            executed,
+            node,
+            via: None,
+            idempotent: false,
+            retry_after: None,
+            path: Vec::new(),
+            ledger: Ledger::default(),
+        }
     }
 
     /// Fills in what the reply says beside its error.
     pub(crate) fn with_extras(mut self, extras: Option<Box<ReplyExtras>>) -> Self {
         if let Some(extras) = extras {
-            let ReplyExtras { node, retry_after, path, ledger, idempotent, label: _ } = *extras;
+            let ReplyExtras { node, retry_after, path, ledger, idempotent, label } = *extras;
             self.node = node.or(self.node);
+            self.label = label.or(self.label);
             self.retry_after = retry_after;
             self.path = path;
             self.ledger = ledger.unwrap_or_default();
@@ -71,7 +88,39 @@ impl Failed {
     }
 
     pub(crate) fn attempt(&self) -> Attempt {
-        Attempt { node: self.node, code: self.body.code, executed: self.executed }
+        Attempt {
+            node: self.node,
+            label: self.label.clone(),
+            via: self.via,
+            code: self.body.code,
+            executed: self.executed,
+        }
+    }
+}
+
+/// What is known of an attempt at its deadline: by itself, or by the word that came for the cancellation.
+#[derive(Debug)]
+pub(crate) struct Word {
+    pub(crate) executed: Executed,
+    pub(crate) ledger: Ledger,
+    /// Who has it, if the word says so.
+    pub(crate) node: Option<NodeId>,
+    pub(crate) label: Option<ForeignText>,
+}
+
+impl Word {
+    /// Nobody said anything.
+    pub(crate) fn none(executed: Executed) -> Self {
+        Self { executed, ledger: Ledger::default(), node: None, label: None }
+    }
+
+    /// This reply came instead of one in time.
+    pub(crate) fn of(head: ReplyHead, value: &Payload, started: bool) -> Self {
+        let executed = if head.ok || started { Executed::Yes } else { head.executed };
+        let said = if head.ok { None } else { decode_error(value).node };
+        let extras = head.extras.map_or_else(ReplyExtras::default, |extras| *extras);
+        let ReplyExtras { node, label, ledger, .. } = extras;
+        Self { executed, ledger: ledger.unwrap_or_default(), node, label: label.or(said) }
     }
 }
 

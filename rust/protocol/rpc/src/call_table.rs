@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mpreg_types::{
-    CallHead, CallId, ConnectionId, ErrorBody, ErrorCode, Executed, Incarnation, Ledger, NodeId, Payload,
-    ReplyHead, StreamId, Time,
+    CallHead, CallId, ConnectionId, ErrorBody, ErrorCode, Executed, Incarnation, NodeId, Payload, ReplyHead,
+    StreamId, Time,
 };
 
-use crate::attempt::Failed;
+use crate::attempt::{Failed, Word};
 use crate::claim::{Claims, Revoked};
 use crate::key::Index;
 use crate::links::{Fifo, Links};
@@ -22,7 +22,7 @@ use crate::slab::Slab;
 use crate::slot::{CallSlot, Sent, State};
 use crate::wheel::Wheel;
 use crate::workload::Workload;
-use crate::{CallKey, Completion, Outbound, Request, Success, TableConfig, TableCounters};
+use crate::{CallKey, Completion, Outbound, Request, Route, Success, TableConfig, TableCounters};
 
 /// Who makes the calls of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,7 +153,7 @@ impl CallTable {
         };
         let mut turn = Turn { now, port, done };
         if request.deadline <= now {
-            self.deadline_passed(index, Executed::No, Ledger::default(), &mut turn);
+            self.deadline_passed(index, Word::none(Executed::No), &mut turn);
         } else {
             self.attempt(index, &mut turn);
         }
@@ -213,10 +213,8 @@ impl CallTable {
             }
         }
         match (&slot.state, head.ok) {
-            (State::Verdict(_), ok) => {
-                let executed = if ok || sent.started { Executed::Yes } else { head.executed };
-                let ledger = head.extras.and_then(|extras| extras.ledger).unwrap_or_default();
-                self.deadline_passed(index, executed, ledger, turn);
+            (State::Verdict(_), _) => {
+                self.deadline_passed(index, Word::of(head, &value, sent.started), turn);
             }
             (_, true) => self.succeed(index, head, value, turn),
             (_, false) => self.refused(index, sent.started, head, &value, turn),
@@ -238,8 +236,12 @@ impl CallTable {
                 sent.started = true;
                 *started_at = Some(now);
             }
+            // It says that somebody runs it, and only the word says who.
+            Some(CallSlot { state: State::Verdict(sent), route: Route::Entry, .. }) if sent.on == on => {
+                sent.started = true;
+            }
             Some(CallSlot { state: State::Verdict(sent), .. }) if sent.on == on => {
-                self.deadline_passed(index, Executed::Yes, Ledger::default(), &mut Turn { now, port, done });
+                self.deadline_passed(index, Word::none(Executed::Yes), &mut Turn { now, port, done });
             }
             _ => self.counters.late_replies += 1,
         }

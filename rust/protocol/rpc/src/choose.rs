@@ -1,9 +1,9 @@
 //! Starting an attempt: choose a candidate, hand the call on, or let it stand in the line of what it lacks.
 
 use mpreg_routing::{Candidate, Choice, Context};
-use mpreg_types::{ConnectionId, ErrorBody, ErrorCode, Executed, Ledger, Target};
+use mpreg_types::{ConnectionId, ErrorBody, ErrorCode, Executed, Target};
 
-use crate::attempt::Failed;
+use crate::attempt::{Failed, Word};
 use crate::call_table::Turn;
 use crate::key::Index;
 use crate::slot::{Sent, State};
@@ -117,7 +117,7 @@ impl CallTable {
     ) -> bool {
         let Some(slot) = self.slots.get_mut(index) else { return true };
         if slot.deadline <= turn.now {
-            self.deadline_passed(index, Executed::No, Ledger::default(), turn);
+            self.deadline_passed(index, Word::none(Executed::No), turn);
             return true;
         }
         slot.head.remaining = slot.deadline.since(turn.now);
@@ -191,7 +191,7 @@ impl CallTable {
     ) {
         let Some(slot) = self.slots.get_mut(index) else { return };
         if slot.deadline <= turn.now {
-            return self.deadline_passed(index, Executed::No, Ledger::default(), turn);
+            return self.deadline_passed(index, Word::none(Executed::No), turn);
         }
         slot.head.remaining = slot.deadline.since(turn.now);
         slot.handed_on = turn.now;

@@ -1,4 +1,6 @@
-use mpreg_types::{ClusterId, ErrorBody, ErrorCode, Executed, Ledger, NodeId, Payload, ReplyHead};
+use mpreg_types::{
+    ClusterId, ConnectionId, ErrorBody, ErrorCode, Executed, ForeignText, Ledger, NodeId, Payload, ReplyHead,
+};
 
 use crate::CallKey;
 
@@ -31,6 +33,10 @@ pub struct CallFailure {
     pub executed: Executed,
     /// Who said so, or who was lost.
     pub node: Option<NodeId>,
+    /// Its name as users see it, if a reply told it.
+    pub label: Option<ForeignText>,
+    /// The connection to the entry node that a client's last attempt went over; `None`: it never left.
+    pub via: Option<ConnectionId>,
     /// Clusters walked.
     pub path: Vec<ClusterId>,
     /// Every attempt that failed, in order; the last may be the error itself.
@@ -44,10 +50,14 @@ pub struct CallFailure {
 }
 
 /// One attempt that failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
     /// The node tried, if it is known.
     pub node: Option<NodeId>,
+    /// Its name as users see it, if a reply told it.
+    pub label: Option<ForeignText>,
+    /// The connection to the entry node that a client's attempt went over; `None`: it never left.
+    pub via: Option<ConnectionId>,
     /// Why it failed.
     pub code: ErrorCode,
     /// What was known of its execution.

@@ -41,7 +41,8 @@ pub struct SwitchConfig {
     pub forwards_max: u8,
     /// Calls that run longer are reported to their caller as started.
     pub report_after: Duration,
-    /// How long a relay whose call was cancelled waits for the callee's word before it answers itself.
+    /// How long a relay whose call was cancelled waits for the callee's word before it answers itself; less than the
+    /// client's `verdict_max`, which would not hear who has its call otherwise.
     pub verdict_max: Duration,
     /// No call may take longer, whatever its frame says.
     pub deadline_max: Duration,
@@ -57,7 +58,7 @@ impl Default for SwitchConfig {
             inbound_max: 1 << 18,
             forwards_max: 3,
             report_after: Duration::from_millis(20),
-            verdict_max: Duration::from_millis(100),
+            verdict_max: Duration::from_millis(70),
             deadline_max: Duration::from_hours(24),
             poll: Duration::from_millis(2),
             dial_max: Duration::from_secs(2),

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use mpreg_types::{ErrorBody, ErrorCode, Executed, Ledger, NodeId, Payload, ReplyHead, Time};
+use mpreg_types::{ConnectionId, ErrorBody, ErrorCode, Executed, Ledger, NodeId, Payload, ReplyHead, Time};
 
-use crate::attempt::{Failed, History, together};
+use crate::attempt::{Failed, History, Word, together};
 use crate::call_table::Turn;
 use crate::key::Index;
 use crate::retry::backoff;
@@ -43,7 +43,7 @@ impl CallTable {
     pub(crate) fn attempt_failed<P: Outbound>(
         &mut self,
         index: Index,
-        failed: Failed,
+        mut failed: Failed,
         turn: &mut Turn<'_, P>,
     ) {
         let Some(slot) = self.slots.get_mut(index) else { return };
@@ -62,7 +62,7 @@ impl CallTable {
             return self.budget_spent(index, failed, turn);
         }
         let Some(slot) = self.slots.get_mut(index) else { return };
-        slot.remember(&failed);
+        slot.remember(&mut failed);
         slot.retries_left -= 1;
         slot.head.attempt = slot.head.attempt.saturating_add(1);
         if let (Some(node), false) = (failed.node, matches!(slot.route, Route::Candidate(_))) {
@@ -74,9 +74,9 @@ impl CallTable {
     }
 
     /// No further attempt because of the budget: the first error is raised.
-    fn budget_spent<P>(&mut self, index: Index, failed: Failed, turn: &mut Turn<'_, P>) {
+    fn budget_spent<P>(&mut self, index: Index, mut failed: Failed, turn: &mut Turn<'_, P>) {
         let Some(slot) = self.slots.get_mut(index) else { return };
-        slot.remember(&failed);
+        slot.remember(&mut failed);
         let (key, now, ledger) = (CallKey::new(self.caller.bridge, index), turn.now, failed.ledger);
         let first = slot.history.as_ref().map_or(failed, |history| history.first.clone());
         let failure = slot.failure(Failed { ledger, ..first }, now);
@@ -86,10 +86,10 @@ impl CallTable {
     }
 
     /// Ends a call with an error. Whatever held it has let it go.
-    pub(crate) fn fail<P>(&mut self, index: Index, failed: Failed, turn: &mut Turn<'_, P>) {
+    pub(crate) fn fail<P>(&mut self, index: Index, mut failed: Failed, turn: &mut Turn<'_, P>) {
         let Some(slot) = self.slots.get_mut(index) else { return };
         let key = CallKey::new(self.caller.bridge, index);
-        slot.remember(&failed);
+        slot.remember(&mut failed);
         let failure = slot.failure(failed, turn.now);
         self.counters.failed += 1;
         self.close(index);
@@ -97,14 +97,9 @@ impl CallTable {
     }
 
     /// The deadline passed, and that much is known of the present attempt.
-    pub(crate) fn deadline_passed<P>(
-        &mut self,
-        index: Index,
-        executed: Executed,
-        ledger: Ledger,
-        turn: &mut Turn<'_, P>,
-    ) {
-        let node = self.release(index);
+    pub(crate) fn deadline_passed<P>(&mut self, index: Index, word: Word, turn: &mut Turn<'_, P>) {
+        let Word { executed, ledger, node, label } = word;
+        let node = self.release(index).or(node);
         let Some(slot) = self.slots.get(index) else { return };
         let limit = slot.deadline.since(slot.begun);
         let stage = match &slot.state {
@@ -117,7 +112,7 @@ impl CallTable {
         let text = format!("{limit:?} passed {stage}; give the call more time with remote(timeout=...)");
         self.counters.deadlines += 1;
         let body = ErrorBody::new(ErrorCode::DeadlineExceeded, text);
-        self.fail(index, Failed { ledger, ..Failed::new(body, executed, node) }, turn);
+        self.fail(index, Failed { label, ledger, ..Failed::new(body, executed, node) }, turn);
     }
 
     /// Ends the present attempt for its candidate, and names it.
@@ -145,11 +140,20 @@ impl CallTable {
 }
 
 impl CallSlot {
-    fn remember(&mut self, failed: &Failed) {
+    fn remember(&mut self, failed: &mut Failed) {
+        failed.via = self.via();
         let attempt = failed.attempt();
         match &mut self.history {
             Some(history) => history.attempts.push(attempt),
             None => self.history = Some(Box::new(History { attempts: vec![attempt], first: failed.clone() })),
+        }
+    }
+
+    /// The connection to the entry node that the present attempt is on.
+    fn via(&self) -> Option<ConnectionId> {
+        match &self.state {
+            State::Sent(sent) | State::Verdict(sent) if matches!(self.route, Route::Entry) => Some(sent.on),
+            _ => None,
         }
     }
 
@@ -158,8 +162,8 @@ impl CallSlot {
         let executed = attempts.iter().fold(failed.executed, |all, attempt| together(all, attempt.executed));
         let ledger = self.ledger(failed.ledger, now);
         let retryable = failed.may_help_later(executed);
-        let Failed { body, node, path, .. } = failed;
-        CallFailure { body, executed, node, path, attempts, sent: self.sent, retryable, ledger }
+        let Failed { body, node, label, via, path, .. } = failed;
+        CallFailure { body, executed, node, label, via, path, attempts, sent: self.sent, retryable, ledger }
     }
 
     /// The whole time of the call: what the callee `said` of its part, what the caller knows, the rest on the way.
@@ -185,7 +189,8 @@ impl Failed {
     /// The failure of a call that had no attempt.
     pub(crate) fn alone(self) -> CallFailure {
         let retryable = self.may_help_later(self.executed);
-        let Self { body, executed, node, path, ledger, .. } = self;
-        CallFailure { body, executed, node, path, attempts: Vec::new(), sent: 0, retryable, ledger }
+        let Self { body, executed, node, label, via, path, ledger, .. } = self;
+        let attempts = Vec::new();
+        CallFailure { body, executed, node, label, via, path, attempts, sent: 0, retryable, ledger }
     }
 }

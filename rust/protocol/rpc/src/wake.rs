@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mpreg_types::{ConnectionId, Defect, ErrorBody, ErrorCode, Executed, Ledger, StreamId, Time};
 
-use crate::attempt::Failed;
+use crate::attempt::{Failed, Word};
 use crate::call_table::Turn;
 use crate::key::Index;
 use crate::slot::{Sent, State};
@@ -214,9 +214,10 @@ impl CallTable {
             State::Pausing => self.attempt(index, turn),
             State::NoEntry | State::Parked(_) | State::NoSlot { .. } => {
                 self.leave_line(index);
-                self.deadline_passed(index, Executed::No, Ledger::default(), turn);
+                self.deadline_passed(index, Word::none(Executed::No), turn);
             }
-            State::Sent(sent) if !sent.started => {
+            // A client waits for the word of a call that has started, too: it does not know yet who has it.
+            State::Sent(sent) if !sent.started || matches!(slot.route, Route::Entry) => {
                 turn.port.send_cancel(sent.on, sent.stream);
                 let patience = self.patience(index, sent.on, turn.port);
                 self.wheel.arm(index.slot, turn.now + patience);
@@ -224,7 +225,7 @@ impl CallTable {
                     slot.state = State::Verdict(sent);
                 }
             }
-            State::Verdict(sent) => self.deadline_passed(index, sent.executed(), Ledger::default(), turn),
+            State::Verdict(sent) => self.deadline_passed(index, Word::none(sent.executed()), turn),
             State::Sent(_) | State::Local => {
                 let (local, handed_on) = (matches!(slot.state, State::Local), slot.handed_on);
                 if let Some(executed) = self.stop(index, turn.port) {
@@ -232,7 +233,7 @@ impl CallTable {
                     if local {
                         ledger.add_at_callee(turn.now.since(handed_on), executed);
                     }
-                    self.deadline_passed(index, executed, ledger, turn);
+                    self.deadline_passed(index, Word { ledger, ..Word::none(executed) }, turn);
                 }
             }
         }
@@ -253,7 +254,7 @@ impl CallTable {
     fn lost<P: Outbound>(&mut self, index: Index, executed: Executed, turn: &mut Turn<'_, P>) {
         let Some(slot) = self.slots.get(index) else { return };
         if matches!(slot.state, State::Verdict(_)) {
-            return self.deadline_passed(index, executed, Ledger::default(), turn);
+            return self.deadline_passed(index, Word::none(executed), turn);
         }
         let idempotent = slot.candidate.as_ref().map_or(slot.idempotent, |candidate| candidate.idempotent);
         let node = self.release(index);

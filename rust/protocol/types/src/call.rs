@@ -240,7 +240,7 @@ pub struct ReplyExtras {
     /// entry node knows it from the catalog; its client has none.
     #[serde(default)]
     pub idempotent: bool,
-    /// Who answers, as users see it: where the call asked for it.
+    /// Who answers, as users see it: on errors, and where the call asked for it.
     #[serde(default)]
     pub label: Option<ForeignText>,
 }

@@ -151,9 +151,10 @@ fn without_a_word_the_entry_node_says_unknown() {
     station.call(CLIENT, 5, &target("f"));
     station.pass_ms(1002);
     assert_eq!(station.cancelled.len(), 1);
-    station.pass_ms(95);
+    station.pass_ms(65);
     assert!(station.replies.is_empty());
     station.pass_ms(10);
+    assert_eq!(station.named(), Some(node(2)), "who has it, before the client gives up");
     assert_eq!(station.error(), (StreamId(5), ErrorCode::DeadlineExceeded, Executed::Unknown));
     station.assert_empty();
 }

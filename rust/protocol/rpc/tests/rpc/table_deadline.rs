@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mpreg_rpc::{RetryConfig, Route, TableConfig, WorkloadConfig};
-use mpreg_types::{ConnectionId, ErrorCode, Executed, MemberState, ReplyHead, StreamId};
+use mpreg_types::{ConnectionId, ErrorCode, Executed, MemberState, ReplyExtras, ReplyHead, StreamId};
 
 use crate::cluster::{INCARNATION, node, offer, target};
 use crate::port::Bench;
@@ -75,6 +75,70 @@ fn a_reported_start_needs_no_word() {
     late.pass_ms(1002);
     late.table.started(on, late.sent(0).2, late.now, &mut late.port, &mut late.done);
     assert_eq!(deadline(&mut late), Executed::Yes);
+}
+
+/// A client's call, sent to its entry node on connection 9, whose deadline has passed.
+fn clients_call(started: bool) -> Bench {
+    let mut bench = Bench::new(node(1));
+    bench.port.entry = Some(ConnectionId(9));
+    bench.call_entry("f", false);
+    let (on, stream, token) = bench.sent(0);
+    if started {
+        bench.table.started(on, token, bench.now, &mut bench.port, &mut bench.done);
+    }
+    bench.pass_ms(1002);
+    assert_eq!((bench.port.cancelled.clone(), bench.done.len()), (vec![(on, stream)], 0));
+    bench
+}
+
+#[test]
+fn a_client_hears_from_the_word_who_has_its_call() {
+    for started in [false, true] {
+        let mut bench = clients_call(started);
+        let label = Some("default/b/2".to_owned().into());
+        let extras = ReplyExtras { node: Some(node(2)), label, ..ReplyExtras::default() };
+        bench.fail_with(0, ErrorCode::CancelledByPeer, Executed::No, Some(extras));
+        let failure = bench.failure();
+        assert_eq!(failure.executed, if started { Executed::Yes } else { Executed::No });
+        assert_eq!((failure.node, failure.via), (Some(node(2)), Some(ConnectionId(9))));
+        let [tried] = &failure.attempts[..] else { panic!("{failure:?}") };
+        for label in [&failure.label, &tried.label] {
+            assert_eq!(label.as_ref().unwrap().as_str(), "default/b/2");
+        }
+        assert_eq!((tried.node, tried.via), (failure.node, failure.via));
+        bench.assert_empty();
+    }
+}
+
+#[test]
+fn a_client_that_hears_nothing_blames_nobody() {
+    for (started, late_report, executed) in [
+        (false, false, Executed::Unknown),
+        (true, false, Executed::Yes),
+        // It says that somebody runs it, and not who: the word may still come.
+        (false, true, Executed::Yes),
+    ] {
+        let mut bench = clients_call(started);
+        if late_report {
+            let (on, _, token) = bench.sent(0);
+            bench.table.started(on, token, bench.now, &mut bench.port, &mut bench.done);
+            assert!(bench.done.is_empty());
+        }
+        bench.pass_ms(110);
+        let failure = bench.failure();
+        assert_eq!((failure.body.code, failure.executed), (ErrorCode::DeadlineExceeded, executed));
+        assert_eq!((failure.node, failure.label, failure.via), (None, None, Some(ConnectionId(9))));
+        bench.assert_empty();
+    }
+}
+
+#[test]
+fn a_call_that_never_left_went_through_nobody() {
+    let mut bench = Bench::new(node(1));
+    bench.call_entry("f", false);
+    bench.pass_ms(1002);
+    let failure = bench.failure();
+    assert_eq!((failure.body.code, failure.sent, failure.via), (ErrorCode::DeadlineExceeded, 0, None));
 }
 
 #[test]
