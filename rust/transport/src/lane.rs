@@ -1,6 +1,6 @@
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use crate::Connection;
 use crate::link::HERE_BYTES;
@@ -35,6 +35,7 @@ const REVOKED: u8 = 2;
 pub(crate) struct LaneState {
     state: AtomicU8,
     reads: AtomicU64,
+    returning: AtomicBool,
 }
 
 impl LaneState {
@@ -47,6 +48,16 @@ impl LaneState {
     pub(crate) fn revoke(&self) {
         // Free by now is as good.
         let _ = self.state.compare_exchange(HELD, REVOKED, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// The reading task is about to wait for the socket again, or does so.
+    pub(crate) fn set_returning(&self, returning: bool) {
+        self.returning.store(returning, Ordering::Release);
+    }
+
+    /// True while the reading task needs the socket's registration for itself.
+    pub(crate) fn is_returning(&self) -> bool {
+        self.returning.load(Ordering::Acquire)
     }
 }
 

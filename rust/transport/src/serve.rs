@@ -114,10 +114,26 @@ async fn leave_to_lane(connection: &Connection) -> io::Result<bool> {
         }
         before = now;
     }
-    while !connection.link.watch_reading(true)? {
-        tokio::task::yield_now().await;
-    }
+    return_to_reading(connection).await?;
     Ok(true)
+}
+
+/// Has the runtime wait for what arrives again. For that the socket is registered anew, and a writing task that waits
+/// until the kernel takes bytes holds the old registration: it has to let go of it now, because the peer may take no
+/// bytes before its own are read.
+async fn return_to_reading(connection: &Connection) -> io::Result<()> {
+    connection.lane.set_returning(true);
+    let returned = loop {
+        match connection.link.watch_reading(true) {
+            Ok(false) => {
+                connection.blocked.notify_one();
+                tokio::task::yield_now().await;
+            }
+            done => break done,
+        }
+    };
+    connection.lane.set_returning(false);
+    returned.map(drop)
 }
 
 /// Says the goodbye, if one is to be said, and waits until nobody writes.
@@ -164,6 +180,9 @@ pub(crate) async fn write_blocked(connection: Arc<Connection>) {
     while !connection.is_over() {
         connection.blocked.notified().await;
         while !connection.is_over() {
+            while connection.lane.is_returning() {
+                tokio::task::yield_now().await;
+            }
             tokio::select! {
                 ready = connection.link.writable() => if let Err(error) = ready {
                     return connection.ended(LostCause::Broken(error.kind()));

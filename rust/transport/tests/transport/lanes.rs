@@ -5,7 +5,7 @@ use mpreg_types::Payload;
 use tokio::task::yield_now;
 
 use crate::common::ends::{Over, Pair, Setup};
-use crate::common::{call_head, soon};
+use crate::common::{call_head, soon, value};
 
 const WITH_LANES: [Over; 2] = [Over::Tcp, Over::Unix];
 
@@ -91,6 +91,35 @@ async fn what_its_holder_leaves_unread_the_io_thread_reads() {
         drop(again);
         send(&pair, 4);
         assert_eq!(token_that_arrived(&mut pair).await, 4);
+    }
+}
+
+#[tokio::test]
+async fn two_ends_that_leave_their_lanes_while_both_write_do_not_wait_for_each_other() {
+    // More than a kernel holds.
+    let bytes = 4 << 20;
+    let large = value(1, bytes);
+    for over in WITH_LANES {
+        let mut pair = Setup::over(over).connect().await;
+        // In some of them the lanes have begun when the kernel takes no more, in others not yet, or not any more.
+        for _ in 0..10 {
+            let ends = [&pair.dialer, &pair.acceptor];
+            let lanes = ends.map(|end| Lane::open(end.connection.clone()).unwrap());
+            exchange(&mut pair, 0, &Payload::default()).await;
+            exchange(&mut pair, bytes, &large).await;
+            drop(lanes);
+        }
+    }
+}
+
+/// One call in each direction at the same time, read by the io threads.
+async fn exchange(pair: &mut Pair, bytes: usize, value: &Payload) {
+    for end in [&pair.dialer, &pair.acceptor] {
+        end.connection.send_call(&call_head(1, bytes), value).unwrap();
+        end.connection.flush();
+    }
+    for end in [&mut pair.dialer, &mut pair.acceptor] {
+        assert!(matches!(end.events.frame().await, Incoming::Call { .. }));
     }
 }
 
