@@ -80,9 +80,12 @@ impl Driver {
         let outcome = match result {
             Ok(established) => {
                 let node = established.peer().node;
+                let taken = self.take(established, node);
+                // A connection like any other all the same: the node that was found uses it already, and what it sends
+                // on it must not be lost.
                 match expect.filter(|expected| *expected != node) {
                     Some(_) => DialOutcome::OtherNode { found: node },
-                    None => self.take(established, node),
+                    None => taken,
                 }
             }
             Err(outcome) => outcome,

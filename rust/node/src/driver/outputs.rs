@@ -1,3 +1,5 @@
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -155,15 +157,20 @@ impl Driver {
     }
 
     /// Both sides stop using it: it is closed when what was written is flushed and the calls on it have ended, however
-    /// long that takes.
+    /// long that takes. If the other one ends before it, it is the one that is used, and stays.
     fn retire(&self, id: ConnectionId) {
         let Some(connection) = self.peers.find(id).cloned() else { return };
-        let switch = Arc::downgrade(&self.switch);
+        let (switch, engine) = (Arc::downgrade(&self.switch), Rc::downgrade(&self.engine));
         tokio::task::spawn_local(async move {
             let mut quiet = 0;
             while quiet < RETIRE_LOOKS {
                 tokio::time::sleep(RETIRE_LOOK).await;
                 let Some(switch) = switch.upgrade().filter(|_| connection.is_open()) else { return };
+                let is_used =
+                    |engine: Rc<RefCell<Engine>>| engine.borrow().is_used(connection.peer().node, id);
+                if engine.upgrade().is_none_or(is_used) {
+                    return;
+                }
                 let is_quiet = connection.is_quiet() && switch.lock().is_quiet(id);
                 quiet = if is_quiet { quiet + 1 } else { 0 };
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mpreg_catalog::{Catalog, EntryKey, FunctionEntry};
 use mpreg_membership::{LocalMember, MemberIdentity, Membership};
 use mpreg_routing::{Index, LocalFunction, Own, PeerState, Snapshot};
-use mpreg_types::{ForeignText, NodeId, Signer, Time};
+use mpreg_types::{ConnectionId, ForeignText, NodeId, Signer, Time};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -146,6 +146,11 @@ impl Engine {
     /// What callers and connections share about a node, this one included; for control frames to it, and for measurements.
     pub fn peer(&self, node: NodeId) -> Option<&Arc<PeerState>> {
         self.index.known_peer(node)
+    }
+
+    /// True if that connection is the one to `node` that is used, of however many there are.
+    pub fn is_used(&self, node: NodeId, connection: ConnectionId) -> bool {
+        self.links.used(node) == Some(connection)
     }
 
     /// Who this node is.

@@ -190,7 +190,7 @@ pub enum Output {
         reason: CloseReason,
     },
     /// A second connection to the same node, which both sides stop using: close it in order once nothing has been on
-    /// it for a second.
+    /// it for a second, unless it is used again by then ([`Engine::is_used`](crate::Engine::is_used)).
     Retire {
         /// Which.
         connection: ConnectionId,

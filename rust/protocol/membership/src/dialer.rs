@@ -110,13 +110,11 @@ impl Dialer {
             let (Target::Member(_), Some(by)) = (target, attempt.answered_by) else { continue };
             if is_peer(by) {
                 attempt.at = Time::MAX;
-            } else {
+            } else if attempt.at == Time::MAX {
+                attempt.at = now;
                 attempt.answered_by = None;
-                // One that did not rest keeps its back-off: who answers there may never become a peer.
-                if attempt.at == Time::MAX {
-                    attempt.at = now;
-                }
             }
+            // One that did not rest keeps its back-off: who answers there becomes a peer in a moment, or never.
         }
     }
 
@@ -179,9 +177,26 @@ impl Dialer {
                 Target::Seed(_) => None,
                 Target::Member(node) => Some(*node),
             };
-            out.push(Output::Dial { dial, expect, addresses: attempt.addresses.clone() });
-            self.in_flight.insert(dial, Flight { target: target.clone(), started: now, gives_up });
+            let (target, addresses) = (target.clone(), attempt.addresses.clone());
+            for other in self.housemates(&target, &addresses) {
+                other.at = other.at.max(gives_up);
+            }
+            out.push(Output::Dial { dial, expect, addresses });
+            self.in_flight.insert(dial, Flight { target, started: now, gives_up });
         }
+    }
+
+    /// Other members that are said to be where `dialled` is, and were not found there before: as when a process is
+    /// started at one address again and again, each time with a new key. One dial is enough for all of them.
+    fn housemates(&mut self, dialled: &Target, at: &Addresses) -> impl Iterator<Item = &mut Attempt> {
+        let is_member = matches!(dialled, Target::Member(_));
+        let others = self.targets.iter_mut().filter(move |(target, _)| {
+            is_member && matches!(target, Target::Member(_)) && *target != dialled
+        });
+        let waits = |other: &Attempt| {
+            other.failures > 0 && !other.in_flight && !other.on_demand && !other.after_abrupt_loss
+        };
+        others.map(|(_, other)| other).filter(move |other| waits(other) && other.addresses == *at)
     }
 
     /// A dial ended. One that is not in flight (any more) changes nothing.
@@ -201,11 +216,26 @@ impl Dialer {
         attempt.at = now.max(flight.started + backoff(attempt.failures, config, rng));
         let abrupt = attempt.after_abrupt_loss;
         attempt.after_abrupt_loss &= outcome == DialOutcome::Failed;
-        match (flight.target, outcome) {
-            (Target::Seed(_), DialOutcome::Connected { node }) => {
-                attempt.answered_by = Some(node);
-                Verdict::Nothing
+        attempt.answered_by = match (&flight.target, outcome) {
+            (Target::Seed(_), DialOutcome::Connected { node }) => Some(node),
+            (Target::Seed(_), _) => attempt.answered_by,
+            (Target::Member(_), DialOutcome::OtherNode { found }) => Some(found),
+            (Target::Member(_), _) => None,
+        };
+        let (failures, on_demand) = (attempt.failures, attempt.on_demand);
+        let addresses = attempt.addresses.clone();
+        for other in self.housemates(&flight.target, &addresses) {
+            match outcome {
+                DialOutcome::Connected { node: found } | DialOutcome::OtherNode { found } => {
+                    other.answered_by = Some(found);
+                }
+                DialOutcome::Refused | DialOutcome::Failed | DialOutcome::Myself => {
+                    other.failures = other.failures.saturating_add(1);
+                    other.at = now.max(flight.started + backoff(other.failures, config, rng));
+                }
             }
+        }
+        match (flight.target, outcome) {
             (target @ Target::Seed(_), DialOutcome::Myself) => {
                 self.targets.remove(&target);
                 Verdict::Nothing
@@ -218,11 +248,9 @@ impl Dialer {
             }
             (Target::Member(node), DialOutcome::Refused) if abrupt => Verdict::ProcessGone { node },
             (Target::Member(former), DialOutcome::OtherNode { found }) => {
-                attempt.answered_by = Some(found);
                 Verdict::AddressTaken { by: found, former }
             }
             (Target::Member(node), _) => {
-                let (failures, on_demand) = (attempt.failures, attempt.on_demand);
                 if on_demand {
                     self.targets.remove(&Target::Member(node));
                 }
@@ -427,5 +455,24 @@ mod tests {
         fixture.dialer.check_taken(fixture.now, |_| false);
         assert_eq!(fixture.dials(), [], "after its back-off only");
         assert!(fixture.wait() > Duration::ZERO);
+    }
+
+    #[test]
+    fn one_dial_is_enough_for_all_that_were_at_an_address_before() {
+        let mut fixture = Fixture::new();
+        for byte in 1..=8 {
+            fixture.dialer.want(node(byte), &addresses("a"), Time::ZERO);
+        }
+        while let [first, ..] = fixture.dials()[..] {
+            fixture.end(first, DialOutcome::Refused);
+        }
+        fixture.now = Time::from_millis(5_000);
+        let all = fixture.dials();
+        assert!(all.len() <= 1, "{all:?}");
+        for dial in all {
+            fixture.end(dial, DialOutcome::OtherNode { found: node(9) });
+        }
+        fixture.dialer.check_taken(fixture.now, |peer| peer == node(9));
+        assert_eq!(fixture.dialer.next(&fixture.config), None, "all rest while it is there");
     }
 }

@@ -112,6 +112,17 @@ impl World {
     }
 
     /// Closes a connection that nobody has needed for a while, unless a call is under way on it.
+    /// A retired connection had its second; it stays if the other one ended before it.
+    pub(crate) fn close_retired(&mut self, spot: Spot, id: ConnectionId) {
+        let process = self.places[spot.place].process.as_ref().filter(|_| self.is_there(spot));
+        let (Some(process), Some(side)) = (process, self.side_of(spot.place, id)) else { return };
+        let Some(there) = self.wires.get(&id).map(|wire| wire.ends[1 - side].place) else { return };
+        let node = self.places[there].id;
+        if process.engine.as_ref().is_none_or(|engine| !engine.is_used(node, id)) {
+            self.close(spot.place, id);
+        }
+    }
+
     pub(crate) fn close_idle(&mut self, spot: Spot, id: ConnectionId) {
         if !self.is_there(spot) {
             return;

@@ -31,12 +31,6 @@ impl World {
         let Some(process) = &self.places[to].process else {
             return self.answer_dial(from, why, DialOutcome::Refused);
         };
-        if let Dialling::Engine(_, Some(expect)) = why
-            && expect != self.places[to].id
-        {
-            let found = self.places[to].id;
-            return self.answer_dial(from, why, DialOutcome::OtherNode { found });
-        }
         let far = Spot { place: to, start: process.start };
         self.last_wire += 1;
         let id = ConnectionId(self.last_wire);
@@ -76,9 +70,13 @@ impl World {
         let Some(wire) = self.wires.get_mut(&id) else { return };
         let (spot, there) = (wire.ends[0], wire.ends[1].place);
         match wire.dialling.take() {
-            Some(Dialling::Engine(dial, _)) => {
+            Some(Dialling::Engine(dial, expect)) => {
                 self.opened(id, 0);
-                let outcome = DialOutcome::Connected { node: self.places[there].id };
+                let found = self.places[there].id;
+                let outcome = match expect.filter(|expected| *expected != found) {
+                    Some(_) => DialOutcome::OtherNode { found },
+                    None => DialOutcome::Connected { node: found },
+                };
                 self.hear(spot.place, Input::Dialled { dial, outcome });
             }
             Some(Dialling::Client) => self.opened(id, 0),

@@ -212,11 +212,7 @@ impl World {
             Item::Handshake { wire } => self.handshake(wire),
             Item::DialEnds(spot, why, outcome) => self.dial_ends(spot, why, outcome),
             Item::DialTimesOut { wire } => self.dial_times_out(wire),
-            Item::Retired(spot, wire) => {
-                if self.is_there(spot) {
-                    self.close(spot.place, wire);
-                }
-            }
+            Item::Retired(spot, wire) => self.close_retired(spot, wire),
             Item::CloseIdle(spot, wire) => self.close_idle(spot, wire),
             Item::Wanted(spot, node) => {
                 if self.is_there(spot) {

@@ -107,3 +107,36 @@ fn a_suspect_is_chosen_only_if_nobody_else_is_there() {
         world.run(millis(1));
     }
 }
+
+/// Each start has a new key, as processes without a `data_dir` have.
+#[test]
+fn one_address_with_many_former_holders_has_one_connection_that_stays() {
+    let mut world = World::converged(4);
+    for _ in 0..4 {
+        let last = world.places.len() - 1;
+        world.kill(last);
+        world.add_place();
+        world.places[last + 1].address = world.places[last].address.clone();
+        world.start(last + 1, &[0]);
+        world.run_until("back", millis(2_000), World::agrees);
+    }
+    world.run(millis(3_000));
+    let (made, dials) = (world.connections_made(), world.dials());
+    world.run(millis(30_000));
+    assert_eq!((world.connections_made(), world.dials()), (made, dials), "nothing is left to find out");
+    for index in world.running() {
+        assert_eq!(world.connections(index), 3, "{index}");
+    }
+}
+
+#[test]
+fn a_second_connection_that_ends_at_once_leaves_the_first_one() {
+    let mut world = World::converged(2);
+    let used = world.connection(0, 1);
+    let second = world.connect(0, 1);
+    world.run(millis(5));
+    world.end(0, second);
+    world.run(millis(5_000));
+    assert_eq!(world.connection(0, 1), used);
+    assert_eq!(world.connections(0), 1);
+}

@@ -9,9 +9,11 @@ use mpreg_membership::Message as MembershipMessage;
 use mpreg_routing::{Choice, Context, LocalFunction, Slots, Snapshot};
 use mpreg_types::{
     ClusterId, ConnectionId, ContractHash, FunctionName, Incarnation, LeaveReason, MemberState, NodeId,
-    NodeKey, NodeName, ResourceSet, Selector, Signature, Signed, Signer, Time, Verified, Wanted,
+    NodeKey, NodeName, ResourceSet, Selector, Time, Wanted,
 };
 
+use super::item::{End, Item};
+use super::signer::{TestSigner, verified};
 use crate::{
     Addresses, ChangeKind, Config, DialId, DialOutcome, Engine, EngineError, Event, FunctionEntry, Input,
     Local, Loss, Message, Output, PeerNode, Timer,
@@ -36,46 +38,6 @@ pub(super) fn entry(text: &str) -> FunctionEntry {
 
 pub(super) fn asking(text: &str) -> Selector {
     Selector::new(Wanted::Name(name(text)))
-}
-
-#[derive(Debug)]
-struct TestSigner(NodeKey);
-
-impl Signer for TestSigner {
-    fn key(&self) -> NodeKey {
-        self.0
-    }
-    fn sign(&self, _: &[u8]) -> Signature {
-        Signature::from_bytes([7; 64])
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "these tests check no signatures; wire and its tests do")]
-fn verified(signed: Signed) -> Verified<Signed> {
-    Verified::assume_verified(signed)
-}
-
-/// What the queue holds.
-#[derive(Debug)]
-enum Item {
-    /// Something for one process.
-    Input { to: usize, start: u64, input: Input },
-    /// A message at the end of a connection.
-    Frame { to: usize, connection: ConnectionId, from: (usize, ConnectionId), message: Message },
-    /// A dial reaches the other side.
-    Arrive { from: usize, start: u64, dial: DialId, expect: Option<NodeId>, addresses: Addresses },
-    /// The other side ended a connection.
-    Ended { at: usize, connection: ConnectionId, loss: Loss },
-    /// A retired connection has been idle.
-    Idle { at: usize, connection: ConnectionId },
-}
-
-/// One end of a connection.
-#[derive(Debug, Clone, Copy)]
-struct End {
-    peer: usize,
-    /// Its name for the connection.
-    far: ConnectionId,
 }
 
 /// One place where a process may run.
@@ -312,6 +274,27 @@ impl World {
         self.places[index].connections.len()
     }
 
+    /// Of all nodes, from the beginning.
+    pub(super) fn connections_made(&self) -> u64 {
+        self.connections / 2
+    }
+
+    pub(super) fn dials(&self) -> usize {
+        self.places.iter().map(|place| place.dials).sum()
+    }
+
+    /// The one that `from` uses to reach `to`.
+    pub(super) fn connection(&self, from: usize, to: usize) -> Option<ConnectionId> {
+        self.engine(from).peer(self.places[to].id)?.connection()
+    }
+
+    /// The kernel at `at` ends a connection.
+    pub(super) fn end(&mut self, at: usize, connection: ConnectionId) {
+        let Some(End { peer, far }) = self.places[at].connections.get(&connection).copied() else { return };
+        self.add(DELAY, Item::Ended { at: peer, connection: far, loss: Loss::Abrupt });
+        self.ended(at, connection, Loss::Abrupt);
+    }
+
     /// Hands an input to the engine at `index` and does what it wants.
     pub(super) fn give(&mut self, index: usize, input: Input) -> Result<(), EngineError> {
         let Some(engine) = &mut self.places[index].engine else { return Ok(()) };
@@ -405,11 +388,16 @@ impl World {
                 }
             }
             Item::Ended { at, connection, loss } => self.ended(at, connection, loss),
-            Item::Idle { at, connection } => {
-                self.close(at, connection, Loss::Orderly);
-                let peer = self.places[at].id;
-                self.give(at, Input::Disconnected { peer, connection, loss: Loss::Orderly }).unwrap();
-            }
+            Item::Idle { at, connection } => self.idle(at, connection),
+        }
+    }
+
+    fn idle(&mut self, at: usize, connection: ConnectionId) {
+        let Some(End { peer, .. }) = self.places[at].connections.get(&connection).copied() else { return };
+        let peer = self.places[peer].id;
+        if !self.engine(at).is_used(peer, connection) {
+            self.close(at, connection, Loss::Orderly);
+            self.give(at, Input::Disconnected { peer, connection, loss: Loss::Orderly }).unwrap();
         }
     }
 
@@ -453,6 +441,7 @@ impl World {
             Some(to) if to == from => DialOutcome::Myself,
             Some(to) if self.cut.contains(&(from, to)) => DialOutcome::Failed,
             Some(to) if expect.is_some_and(|id| id != self.places[to].id) => {
+                self.connect(from, to);
                 DialOutcome::OtherNode { found: self.places[to].id }
             }
             Some(to) => {
@@ -473,7 +462,8 @@ impl World {
         at.is_some_and(|to| self.cut.contains(&(from, to)))
     }
 
-    fn connect(&mut self, from: usize, to: usize) {
+    /// `from` has dialled `to`.
+    pub(super) fn connect(&mut self, from: usize, to: usize) -> ConnectionId {
         self.connections += 2;
         let (near, far) = (ConnectionId(self.connections - 1), ConnectionId(self.connections));
         self.places[from].connections.insert(near, End { peer: to, far });
@@ -484,6 +474,7 @@ impl World {
         self.add(DELAY, Item::Input { to, start: start.1, input });
         let input = Input::Connected { peer: acceptor, connection: near, dialled: true };
         self.add(DELAY, Item::Input { to: from, start: start.0, input });
+        near
     }
 
     fn peer_node(&self, index: usize) -> PeerNode {
