@@ -99,6 +99,16 @@ async def test_an_entry_too_large_is_refused_at_the_decorator(mpreg_mesh: Callab
         assert await mesh.nodes[0].catalog() == []
 
 
+@pytest.mark.parametrize("seconds", [0.3, 4.0, 60.0])
+async def test_any_probe_interval_that_a_config_takes_makes_a_cluster(
+    mpreg_mesh: Callable[..., LocalMesh], seconds: float
+) -> None:
+    async with mpreg_mesh(nodes=2, config=mpreg.Config(probe_interval=seconds)) as mesh:
+        mesh.nodes[0].function("f")(lambda: 1)
+        await mesh.nodes[1].wait_for("f")
+        assert await mesh.nodes[1].call("f") == 1
+
+
 @pytest.mark.parametrize("setting", ["connection_window", "out_high_water"])
 async def test_a_connection_holds_a_whole_frame(setting: str) -> None:
     config = mpreg.Config(**{setting: 256 << 10}, max_frame_bytes=512 << 10)

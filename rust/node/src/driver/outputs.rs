@@ -47,8 +47,7 @@ pub(super) fn fresh_engine(
         certificates: own.map(|own| own.chain.clone()).unwrap_or_default(),
         delegation: own.map(|own| own.delegation.clone()),
     };
-    let mut settings = Config::lan();
-    settings.membership.probe_period = config.settings.probe_interval;
+    let mut settings = Config::lan().probing_every(config.settings.probe_interval);
     settings.membership.full_mesh_max = config.settings.full_mesh_max;
     settings.idle_after = config.settings.idle_after;
     settings.membership.active_view = settings.membership.active_view.min(config.settings.full_mesh_max);

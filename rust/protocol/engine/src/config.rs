@@ -78,6 +78,14 @@ impl Config {
         }
     }
 
+    /// One member is probed every `period`; what has to be longer than membership takes to decide grows with it.
+    #[must_use]
+    pub fn probing_every(mut self, period: Duration) -> Self {
+        self.holder_timeout += period.saturating_sub(self.membership.probe_period);
+        self.membership.probe_period = period;
+        self
+    }
+
     /// Checks every relation between the fields, those of the machines below included.
     pub fn check(&self) -> Result<(), EngineError> {
         self.membership.check()?;
@@ -113,6 +121,16 @@ mod tests {
     fn the_presets_hold_their_own_rules() {
         for config in [Config::lan(), Config::wan(), Config::test()] {
             assert!(config.check().is_ok());
+        }
+    }
+
+    #[test]
+    fn a_cluster_may_be_probed_as_rarely_as_once_a_minute() {
+        let lan = Config::lan();
+        for millis in [300, 3_999, 4_000, 60_000] {
+            let config = lan.clone().probing_every(Duration::from_millis(millis));
+            assert_eq!(config.check(), Ok(()), "{millis} ms");
+            assert_eq!(config.holder_timeout, lan.holder_timeout + Duration::from_millis(millis - 300));
         }
     }
 

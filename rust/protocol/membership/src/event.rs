@@ -295,6 +295,10 @@ mod tests {
         }
     }
 
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    }
+
     #[test]
     fn every_message_survives_the_wire() {
         let key = NodeKey::from_bytes([1; 32]);
@@ -309,6 +313,8 @@ mod tests {
             Message::News(vec![row()]),
             Message::Leave(leave),
             Message::Compare { hash: [7; 16] },
+            Message::Parts(vec![7; 2048]),
+            Message::Chosen,
             Message::Table { after: None, until: Some(node), rows: vec![row()] },
             Message::WantLeaves(vec![node]),
         ];
@@ -320,8 +326,6 @@ mod tests {
 
     #[test]
     fn golden_bytes_of_news() {
-        let bytes = rmp_serde::to_vec(&Message::News(vec![row()])).unwrap();
-        let hex = bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
         let golden = concat!(
             "81a46e657773",                         // {"news":
             "9196",                                 // [[
@@ -331,7 +335,24 @@ mod tests {
             "a773757370656374",                     // "suspect"
             "91a3683a31",                           // ["h:1"]
         );
-        assert_eq!(hex, golden);
+        assert_eq!(hex(&rmp_serde::to_vec(&Message::News(vec![row()])).unwrap()), golden);
+    }
+
+    #[test]
+    fn golden_bytes_of_parts_and_of_a_choice() {
+        let parts = crate::parts::hashes(&[row()]);
+        let golden = concat!(
+            "81a57061727473",   // {"parts":
+            "c50800",           // 2048 bytes
+            "0000000000000000", // a part without rows
+        );
+        let bytes = hex(&rmp_serde::to_vec(&Message::Parts(parts.clone())).unwrap());
+        assert_eq!(bytes[..golden.len()], *golden);
+        let part = usize::from(0xa1_u8) * 8;
+        // SHA-256 of node, incarnation, generation, refutation, and 1 for a suspect.
+        assert_eq!(hex(&parts[part..part + 8]), "32921bea9a029205");
+        assert!(parts[..part].iter().chain(&parts[part + 8..]).all(|byte| *byte == 0));
+        assert_eq!(hex(&rmp_serde::to_vec(&Message::Chosen).unwrap()), "a663686f73656e");
     }
 
     #[test]
