@@ -393,16 +393,31 @@ async def test_an_unfriendly_seed_leaves_the_node_alone_and_says_why(caplog: pyt
             await lonely.stop()
 
 
-async def test_a_fixed_instance_that_lives_is_refused_and_unharmed(mpreg_mesh: Callable[..., LocalMesh]) -> None:
+async def test_a_fixed_instance_that_lives_is_refused_and_unharmed(
+    mpreg_mesh: Callable[..., LocalMesh], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="mpreg")
     async with mpreg_mesh(nodes=2) as mesh:
         offer(mesh.nodes[1], "f")
         await mesh.add(mpreg.Node("db", instance="one"))
         await mesh.converged()
-        holder = mesh.nodes[2]
+        seed, holder = mesh.nodes[0], mesh.nodes[2]
+
+        def seed_says() -> list[str]:
+            lines = [record.getMessage() for record in caplog.records]
+            return [line for line in lines if f"node=default/{seed.id}" in line and "db/one" in line]
+
+        await wait_for(lambda: any("joined" in line for line in seed_says()))
+        before = len(seed_says())
         again = mpreg.Node("db", instance="one")
         with pytest.raises(mpreg.ConfigError, match="db/one") as told:
             await mesh.add(again)
         assert holder.address in str(told.value)
         mesh.nodes.remove(again)
+        # One line that says who was refused and why, and none that it had joined or left.
+        await wait_for(lambda: len(seed_says()) > before)
         await mesh.converged()
+        (line,) = seed_says()[before:]
+        assert "a newcomer was refused" in line
+        assert holder.address in line
         assert await holder.call("f") == "node-1"

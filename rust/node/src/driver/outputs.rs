@@ -241,10 +241,19 @@ pub(super) fn log(label: &str, me: NodeId, event: &Event) {
             tracing::warn!(node = %label, ?conflict, "owners offer different functions under one name and version");
         }
         Event::InstanceHeld { holder, id, address } => {
-            tracing::warn!(node = %label, holder = %holder.short(), %id, ?address, "another node has this name and instance");
+            let address = address.as_deref();
+            tracing::warn!(node = %label, holder = %holder.short(), %id, address, "another node has this name and instance");
         }
         Event::InstanceClaimed { by, id, address } => {
-            tracing::warn!(node = %label, by = %by.short(), %id, ?address, "another node wants this name and instance");
+            let address = address.as_deref();
+            tracing::warn!(node = %label, by = %by.short(), %id, address, "another node wants this name and instance: it has to give way");
+        }
+        Event::NewcomerRefused { node, id, address, holder_address, .. } => {
+            let (address, holder) = (address.as_deref(), holder_address.as_deref());
+            tracing::info!(
+                node = %label, refused = %node.short(), %id, address, holder,
+                "a newcomer was refused: another node has its name and instance, and lives"
+            );
         }
         Event::Superseded { incarnation } => {
             tracing::warn!(node = %label, %incarnation, "a later start of this node is known");

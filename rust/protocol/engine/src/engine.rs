@@ -31,6 +31,8 @@ pub struct Engine {
     pub(crate) claim: Claim,
     pub(crate) links: Links,
     pub(crate) cards: BTreeMap<NodeId, Card>,
+    /// Newcomers that want the place of another living node, with that node: not introduced yet.
+    pub(crate) contested: BTreeMap<NodeId, NodeId>,
     pub(crate) certified: Certified,
     /// What this node offers, and how to reach it in this process.
     pub(crate) own: BTreeMap<EntryKey, (FunctionEntry, LocalFunction)>,
@@ -104,6 +106,7 @@ impl Engine {
             phase: Phase::New,
             claim: Claim::default(),
             cards: BTreeMap::new(),
+            contested: BTreeMap::new(),
             certified,
             own: BTreeMap::new(),
             shown: BTreeMap::new(),

@@ -277,7 +277,7 @@ pub enum Event {
         change: MemberChange,
     },
     /// It is known what a node is called; for the log. Comes once for each start, at about the time of
-    /// [`MemberChange::Up`].
+    /// [`MemberChange::Up`]; of one that wants the place of a living node only when that is gone.
     Introduced {
         /// Which node.
         node: NodeId,
@@ -306,6 +306,20 @@ pub enum Event {
         id: String,
         /// Where it listens.
         address: Option<String>,
+    },
+    /// A newcomer wanted the name and fixed instance of another living node, and left again; for the log. Comes instead
+    /// of [`Event::Introduced`] and of its leave.
+    NewcomerRefused {
+        /// The newcomer.
+        node: NodeId,
+        /// Both nodes' `name/instance`.
+        id: String,
+        /// Where the newcomer listened.
+        address: Option<String>,
+        /// Who has the place.
+        holder: NodeId,
+        /// Where the holder listens.
+        holder_address: Option<String>,
     },
     /// A peer speaks of a later start of this node.
     Superseded {

@@ -9,6 +9,7 @@ use mpreg_membership::{DialOutcome, Input as Members};
 use mpreg_types::{MemberState, NodeId, Time};
 
 use crate::card::Card;
+use crate::peers::is_living;
 use crate::{DialId, Engine, Event, Output, Timer};
 
 /// What is known about the own place.
@@ -36,9 +37,8 @@ impl Engine {
             return;
         }
         if (card.incarnation, node) > (self.own_card.incarnation, self.local.node) {
-            let event =
-                Event::InstanceClaimed { by: node, id: self.own_id(), address: self.address_of(node) };
-            return Self::event(event, out);
+            // Said when it was introduced: it has to give way.
+            return;
         }
         if self.claim != Claim::Free {
             return;
@@ -99,6 +99,55 @@ impl Engine {
             Some(MemberState::Alive | MemberState::Suspect) => self.held_by(holder, out),
             _ => self.holder_gone(holder, out),
         }
+    }
+
+    /// A start of `node` is known by its name: told, unless it wants the place of another living node. Then it is told what
+    /// comes of that.
+    pub(crate) fn introduce(&mut self, node: NodeId, out: &mut Vec<Output>) {
+        let Some(holder) = self.holder_before(node) else {
+            self.contested.remove(&node);
+            return Self::event(Event::Introduced { node, id: self.shown_id(node) }, out);
+        };
+        if holder == self.local.node {
+            let (id, address) = (self.own_id(), self.address_of(node));
+            Self::event(Event::InstanceClaimed { by: node, id, address }, out);
+        }
+        self.contested.insert(node, holder);
+    }
+
+    /// The living node that has the place of `node` and was there first.
+    fn holder_before(&self, node: NodeId) -> Option<NodeId> {
+        let card = self.cards.get(&node).filter(|card| card.instance.is_some())?;
+        let was_first = |other: NodeId, its: &Card| {
+            its.clashes_with(card) && (its.incarnation, other) < (card.incarnation, node)
+        };
+        if was_first(self.local.node, &self.own_card) {
+            return Some(self.local.node);
+        }
+        let lives = |other: NodeId| self.membership.member(other).is_some_and(is_living);
+        let holder = self.cards.iter().find(|(other, its)| was_first(**other, its) && lives(**other));
+        holder.map(|(other, _)| *other)
+    }
+
+    /// `holder` is dead, gone or another start: who wanted its place has it.
+    pub(crate) fn place_free(&mut self, holder: NodeId, out: &mut Vec<Output>) {
+        let takers: Vec<NodeId> =
+            self.contested.iter().filter(|(_, of)| **of == holder).map(|(node, _)| *node).collect();
+        for node in takers {
+            self.introduce(node, out);
+        }
+    }
+
+    /// `node` said goodbye. True if it had to, and that was told.
+    pub(crate) fn newcomer_left(&mut self, node: NodeId, out: &mut Vec<Output>) -> bool {
+        let Some(holder) = self.contested.remove(&node) else { return false };
+        // The holder said so when it heard of the newcomer.
+        if holder != self.local.node {
+            let (id, address) = (self.shown_id(node), self.address_of(node));
+            let holder_address = self.address_of(holder);
+            Self::event(Event::NewcomerRefused { node, id, address, holder, holder_address }, out);
+        }
+        true
     }
 
     fn held_by(&mut self, holder: NodeId, out: &mut Vec<Output>) {

@@ -39,6 +39,7 @@ impl Engine {
                 self.tell(node, MemberChange::Up, out);
                 if replaced.is_some() {
                     self.holder_gone(node, out);
+                    self.place_free(node, out);
                 }
             }
             Told::Returned { member } => {
@@ -49,14 +50,20 @@ impl Engine {
             Told::Refuted { node } => self.known_changed(node, MemberChange::Refuted, now, out),
             Told::Down { node } => {
                 self.known_changed(node, MemberChange::Down, now, out);
+                self.contested.remove(&node);
                 self.holder_gone(node, out);
+                self.place_free(node, out);
             }
             Told::Left { node, incarnation, reason } => {
                 self.tell_state(node, incarnation, MemberState::Left, now, out);
-                self.tell(node, MemberChange::Left(reason), out);
+                if !self.newcomer_left(node, out) {
+                    self.tell(node, MemberChange::Left(reason), out);
+                }
                 self.holder_gone(node, out);
+                self.place_free(node, out);
             }
             Told::Forgotten { node, incarnation } => {
+                self.contested.remove(&node);
                 self.tell(node, MemberChange::Forgotten, out);
                 self.forget(node, incarnation, now, out);
             }

@@ -6,7 +6,7 @@ use mpreg_types::{ConnectionId, MemberState, NodeId, Time};
 
 use crate::card::Card;
 use crate::links::{Closed, Opened};
-use crate::{CloseReason, DialId, Engine, Event, Output, PeerNode, Timer};
+use crate::{CloseReason, DialId, Engine, Output, PeerNode, Timer};
 
 impl Engine {
     pub(crate) fn connected(
@@ -170,10 +170,10 @@ impl Engine {
 
     /// Keeps what a node is called, and tells it once for each start.
     pub(crate) fn put_card(&mut self, node: NodeId, card: Card, out: &mut Vec<Output>) {
-        let (incarnation, id) = (card.incarnation, card.id(node));
+        let incarnation = card.incarnation;
         let former = self.cards.insert(node, card);
         if former.is_none_or(|former| former.incarnation != incarnation) {
-            Self::event(Event::Introduced { node, id }, out);
+            self.introduce(node, out);
         }
     }
 }

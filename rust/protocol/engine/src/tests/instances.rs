@@ -1,7 +1,7 @@
-use mpreg_types::MemberState;
+use mpreg_types::{LeaveReason, MemberState};
 
 use super::world::{World, millis};
-use crate::Event;
+use crate::{Event, MemberChange};
 
 /// Where the node that holds the place of `index` listens.
 fn held(world: &World, index: usize) -> Option<String> {
@@ -16,6 +16,19 @@ fn held(world: &World, index: usize) -> Option<String> {
 
 fn claimed(world: &World, index: usize) -> bool {
     world.happened(index, |event| matches!(event, Event::InstanceClaimed { id, .. } if id == "db/main"))
+}
+
+/// What `index` logs of the node at `of`.
+fn told(world: &World, index: usize, of: usize) -> Vec<&'static str> {
+    let of = world.places[of].id;
+    let line = |event: &Event| match event {
+        Event::Introduced { node, .. } => (*node == of).then_some("joined"),
+        Event::Member { node, change: MemberChange::Left(_), .. } => (*node == of).then_some("left"),
+        Event::NewcomerRefused { node, .. } => (*node == of).then_some("refused"),
+        Event::InstanceClaimed { by, .. } => (*by == of).then_some("claimed"),
+        _ => None,
+    };
+    world.places[index].events.iter().filter_map(|(_, event)| line(event)).collect()
 }
 
 /// Nodes 1 and 2 want to be db/main.
@@ -46,6 +59,28 @@ fn a_living_holder_keeps_its_place_and_the_newcomer_learns_where_it_is() {
 }
 
 #[test]
+fn of_a_refused_newcomer_others_hear_once_who_it_was_and_why() {
+    let mut world = rivals(3);
+    world.start(0, &[]);
+    world.start(1, &[0]);
+    world.run(millis(200));
+    world.start(2, &[0]);
+    world.run_until("held", millis(100), |world| held(world, 2).is_some());
+    world.leave(2, LeaveReason::GracefulShutdown);
+    world.run(millis(200));
+    assert_eq!(told(&world, 1, 2), ["claimed"]);
+    assert_eq!(told(&world, 0, 2), ["refused"]);
+    let refused = world.places[0].events.iter().find_map(|(_, event)| match event {
+        Event::NewcomerRefused { node, id, address, holder, holder_address } => {
+            Some((*node, id.as_str(), address.as_deref(), *holder, holder_address.as_deref()))
+        }
+        _ => None,
+    });
+    let (newcomer, holder) = (world.places[2].id, world.places[1].id);
+    assert_eq!(refused, Some((newcomer, "db/main", Some("memory:2"), holder, Some("memory:1"))));
+}
+
+#[test]
 fn the_place_of_a_killed_holder_is_free_at_once() {
     let mut world = rivals(3);
     world.start(0, &[]);
@@ -56,6 +91,10 @@ fn the_place_of_a_killed_holder_is_free_at_once() {
     let took = world.run_until("joined", millis(100), |world| world.joined(2) == Some(false));
     assert!(took < world.config.membership.process_suspicion, "{took:?}");
     assert_eq!((held(&world, 2), world.state(2, 1)), (None, Some(MemberState::Down)));
+    world.run(millis(200));
+    world.leave(2, LeaveReason::GracefulShutdown);
+    world.run(millis(200));
+    assert_eq!(told(&world, 0, 2), ["joined", "left"], "it was no rival of a living node");
 }
 
 #[test]
