@@ -92,6 +92,7 @@ def test_doctor_looks_at_settings_and_files(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("MPREG_LISTEN", "0.0.0.0:7000")
     findings = found()
     assert findings["settings"][1] == "listen (environment MPREG_LISTEN), secret_file (environment MPREG_SECRET_FILE)"
+    assert "no mpreg.toml in" in findings["settings file"][1]
     assert findings["secret_file"] == ("ok", str(secret))
     assert "7000" in findings["firewall"][1]
     assert findings["listen"][0] == "failed"
@@ -113,8 +114,8 @@ def test_doctor_warns_of_insecure() -> None:
     assert found("--insecure")["keys"][0] == "warning"
 
 
-@pytest.mark.parametrize("verb", ["run", "call", "catalog", "describe", "explain", "members", "doctor"])
+@pytest.mark.parametrize("verb", ["run", "call", "catalog", "config", "describe", "explain", "members", "doctor"])
 def test_every_verb_has_help(verb: str) -> None:
     result = command(verb, "--help")
     assert result.exit_code == 0
-    assert verb == "run" or "--json" in result.stdout
+    assert verb in {"run", "config"} or "--json" in result.stdout

@@ -59,7 +59,10 @@ async def test_wait_for_in_vain_names_the_condition() -> None:
 def test_children_get_the_kits_secret_and_nothing_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MPREG_SEEDS", "elsewhere:1")
     environment = mpreg.testing.child_environment(cluster="eu")
-    assert {name for name in environment if name.startswith("MPREG_")} == {"MPREG_CLUSTER", "MPREG_SECRET_FILE"}
+    assert {name for name in environment if name.startswith("MPREG_")} == {
+        "MPREG_CLUSTER", "MPREG_CONFIG", "MPREG_SECRET_FILE"
+    }  # fmt: skip
+    assert environment["MPREG_CONFIG"] == os.devnull
     assert environment["PATH"] == os.environ["PATH"]
     secret = Path(environment["MPREG_SECRET_FILE"])
     assert len(secret.read_bytes()) == 32

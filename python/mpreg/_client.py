@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from mpreg._caller import Caller
-from mpreg._config import Surroundings
 from mpreg._native import native
 from mpreg._opening import open_settings
+from mpreg._sources import Surroundings
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -16,8 +16,8 @@ import weakref
 from typing import TYPE_CHECKING, Any, Final, Literal, TypedDict, TypeVar, Unpack, cast, overload
 
 from mpreg import _mpreg
-from mpreg._config import TIMEOUT_MAX, hint, integer, resource_names, seconds, strings
 from mpreg._errors import ConfigError
+from mpreg._fields import TIMEOUT_MAX, hint, integer, resource_names, seconds, strings
 from mpreg._signature import Signature
 
 if TYPE_CHECKING:

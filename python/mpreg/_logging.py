@@ -41,11 +41,15 @@ def connect_logging(level: str) -> None:
     native.log_to(_emit if logger.hasHandlers() else None, min(number, logger.getEffectiveLevel()))
 
 
-def log_to_stderr(level: str) -> None:
-    """For programs that are mpreg's own (`mpreg run`, `node.serve()` under it): one line per event on stderr."""
+def log_to_stderr(level: str | None) -> None:
+    """For programs that are mpreg's own (`mpreg run`, `node.serve()` under it): one line per event on stderr.
+
+    Without a level it is the one that the settings say, once the node starts.
+    """
     if not logging.getLogger().handlers:
         logging.basicConfig(stream=sys.stderr, format=FORMAT)
-    logging.getLogger(ROOT).setLevel(level.upper())
+    if level is not None:
+        logging.getLogger(ROOT).setLevel(level.upper())
 
 
 def log_leaving(signal: str) -> None:

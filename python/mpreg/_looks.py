@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from mpreg import _mpreg
-from mpreg._config import TIMEOUT_MAX, integer, resource_names, seconds
+from mpreg._fields import TIMEOUT_MAX, integer, resource_names, seconds
 from mpreg._remote import name_of, selection
 from mpreg._views import Explanation, FunctionDescription, FunctionEntry, Member
 

@@ -12,8 +12,8 @@ import queue
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sized
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Self, TypeVar
 
-from mpreg._config import integer
 from mpreg._errors import ConfigError
+from mpreg._fields import integer
 from mpreg._outcome import Outcome
 from mpreg._portal import refuse_on_handler_loop
 

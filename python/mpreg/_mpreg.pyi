@@ -303,7 +303,7 @@ class NodeCore:
     """One start of a node. Handlers run on the loop that called `start`."""
 
     def __new__(cls, settings: Mapping[str, Any]) -> Self:
-        """`mpreg._config.node_settings`: every field is there, defaults filled in. Parses addresses; no I/O, no thread."""
+        """`mpreg._sources.node_settings`: every field is there, defaults filled in. Parses addresses; no I/O, no thread."""
     def register(self, registration: _Registration) -> None:
         """Any thread, before or after `start`; callable from this node when it returns."""
     def remove(self, name: str, version: str) -> None:
@@ -339,7 +339,7 @@ class ClientCore:
     """A client's connections and call tables."""
 
     def __new__(cls, settings: Mapping[str, Any]) -> Self:
-        """`mpreg._config.client_settings`: `addresses`, `token`, and the fields of the config. Parses addresses; no I/O."""
+        """`mpreg._sources.client_settings`: `addresses`, `token`, and the fields of the config. Parses addresses; no I/O."""
     def open(self) -> Call[None]:
         """Tries all addresses for 5 s, then `ConnectionLostError` that names each try."""
     def open_blocking(self) -> None: ...

@@ -14,23 +14,17 @@ import threading
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from mpreg._caller import Caller
-from mpreg._config import (
-    NODE_FIELDS,
-    Surroundings,
-    hint,
-    node_settings,
-    program_name,
-    refuse_unknown_arguments,
-    resolve,
-)
+from mpreg._config import NODE_FIELDS, program_name, refuse_unknown_arguments
 from mpreg._context import Context
 from mpreg._errors import ConfigError
+from mpreg._fields import hint
 from mpreg._functions import Definition, Functions, Offering, mark_of, refuse_twice
 from mpreg._lifespan import Lifespan, checked
 from mpreg._logging import connect_logging, log_leaving
 from mpreg._native import native
 from mpreg._portal import Portal, handler_loops
 from mpreg._registration import Registration
+from mpreg._sources import Surroundings, node_settings, resolve
 from mpreg._sync import SyncCaller
 
 if TYPE_CHECKING:
@@ -249,10 +243,13 @@ class Node(Caller, Offering):
         if self._run is not None:
             self._run.body = asyncio.current_task()
 
-    async def _start(self, surroundings: Surroundings, overrides: Mapping[str, Any]) -> None:
+    async def _start(
+        self, surroundings: Surroundings, overrides: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
+    ) -> None:
         if self._run is not None:
             raise ConfigError(f"node {self.name} is started already")
-        resolved = resolve({**self._given, **overrides}, self._config, surroundings, role="node")
+        own = {**self._given, **overrides}
+        resolved = resolve(own, self._config, surroundings, role="node", defaults=defaults)
         connect_logging(resolved.config.log_level)
         run = self._run = _Run(native.NodeCore(node_settings(resolved)), resolved.config.timeout)
         self._own, self._timeout = resolved.own, resolved.config.timeout
@@ -274,7 +271,7 @@ class Node(Caller, Offering):
             raise
         run.watch_end()
 
-    async def _serve(self, overrides: Mapping[str, Any]) -> None:
+    async def _serve(self, overrides: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> None:
         asked = asyncio.Event()
         loop = asyncio.get_running_loop()
 
@@ -286,7 +283,7 @@ class Node(Caller, Offering):
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, leave, number)
-        await self._start(Surroundings.of_process(), overrides)
+        await self._start(Surroundings.of_process(), overrides, defaults)
         self._enter()
         try:
             await asked.wait()
@@ -364,9 +361,14 @@ async def start_in(node: Node, surroundings: Surroundings, overrides: Mapping[st
     await node._start(surroundings, overrides)  # noqa: SLF001
 
 
-def serve_with(node: Node, overrides: Mapping[str, Any]) -> None:
-    """`node.serve()` with what the command line says."""
-    asyncio.run(node._serve(overrides))  # noqa: SLF001
+def serve_with(node: Node, overrides: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
+    """`node.serve()` with what the command line says, and defaults of its own."""
+    asyncio.run(node._serve(overrides, defaults))  # noqa: SLF001
+
+
+def given_to(node: Node) -> tuple[Mapping[str, Any], Config | None]:
+    """What its code says: arguments and config."""
+    return node._given, node._config  # noqa: SLF001
 
 
 async def abandon(node: Node) -> None:

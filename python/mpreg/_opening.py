@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mpreg._config import TIMEOUT_MAX, client_settings, resolve, seconds
 from mpreg._errors import ConfigError
+from mpreg._fields import TIMEOUT_MAX, seconds
 from mpreg._logging import connect_logging
+from mpreg._sources import client_settings, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mpreg._config import Config, Surroundings
+    from mpreg._config import Config
+    from mpreg._sources import Surroundings
 
 
 def open_settings(

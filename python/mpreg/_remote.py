@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypedDict, TypeVar, cast
 
 from mpreg import _mpreg
-from mpreg._config import TIMEOUT_MAX, hint, integer, resource_names, seconds, strings
 from mpreg._errors import ConfigError, EncodeError, MpregError
+from mpreg._fields import TIMEOUT_MAX, hint, integer, resource_names, seconds, strings
 from mpreg._functions import mark_of
 from mpreg._native import native
 from mpreg._outcome import Outcome

@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, overload
 
 from mpreg import _looks as looks
-from mpreg._config import Surroundings
 from mpreg._map import CONCURRENCY, SyncMap, prepared
 from mpreg._native import native
 from mpreg._opening import open_settings
 from mpreg._portal import Portal, refuse_on_handler_loop
 from mpreg._remote import NOT_GIVEN, RemoteOptions, SelectionOptions, call_candidates, prepare
+from mpreg._sources import Surroundings
 from mpreg._watch import SyncWatch
 
 if TYPE_CHECKING:

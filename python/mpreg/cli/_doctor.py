@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 import mpreg
-from mpreg._config import Surroundings, resolve
+from mpreg._sources import Surroundings, resolve
+from mpreg.cli._config import about_file
 from mpreg.cli._options import as_json
 from mpreg.cli._output import show_json, show_table
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from mpreg._config import Resolved
+    from mpreg._sources import Resolved
 
 State = Literal["ok", "warning", "failed"]
 
@@ -53,12 +54,14 @@ def doctor(*, addresses: tuple[str, ...], insecure: bool, json: bool) -> None:
 def examine(addresses: tuple[str, ...], config: mpreg.Config | None) -> Iterator[Finding]:
     """All findings, in the order things depend on each other."""
     yield Finding("versions", "ok", f"mpreg {mpreg.__version__}, Python {platform.python_version()}, {sys.platform}")
+    surroundings = Surroundings.of_process()
     try:
-        resolved = resolve({}, config, Surroundings.of_process(), role="node")
+        resolved = resolve({}, config, surroundings, role="node")
     except mpreg.ConfigError as error:
         yield Finding("settings", "failed", str(error), "correct it and run doctor again")
         return
     yield _settings(resolved)
+    yield Finding("settings file", "ok", about_file(surroundings))
     yield from _files(resolved.config)
     yield from _exposure(resolved)
     entries = addresses or tuple(resolved.own["seeds"])

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 import mpreg as library
-from mpreg._config import hint
-from mpreg.cli import _call, _demo, _doctor, _look, _run
+from mpreg.cli import _call, _config, _demo, _doctor, _look, _run
+from mpreg.cli._options import Verbs
 from mpreg.cli._output import tell
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _VERBS: Final = (
     _call.call,
     _look.catalog,
+    _config.config,
     _look.describe,
     _look.explain,
     _look.members,
@@ -28,16 +29,8 @@ _VERBS: Final = (
 )
 
 
-class _Group(click.Group):
-    """Names the nearest verb for an unknown one, and keeps tracebacks for `--verbose`."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            raise click.UsageError(f"{error.message}{hint(args[0], self.commands)}", ctx) from None
+class _Group(Verbs):
+    """Keeps tracebacks for `--verbose`."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:

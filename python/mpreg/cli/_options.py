@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 import mpreg
+from mpreg._fields import hint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +17,19 @@ if TYPE_CHECKING:
 _F = TypeVar("_F", bound="Callable[..., Any]")
 
 _PATH = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+class Verbs(click.Group):
+    """Names the nearest verb for an unknown one."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The verb that is meant."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            raise click.UsageError(f"{error.message}{hint(args[0], self.commands)}", ctx) from None
 
 
 def as_json(command: _F) -> _F:

@@ -9,7 +9,8 @@ from typing import Any, get_args
 import click
 
 import mpreg
-from mpreg._config import LogLevel, hint
+from mpreg._config import LogLevel
+from mpreg._fields import hint
 from mpreg._logging import log_to_stderr
 from mpreg._node import serve_with
 
@@ -19,14 +20,15 @@ from mpreg._node import serve_with
 @click.option("--listen", default=None, metavar="ADDRESS", help="Wins over the code; port 0 = the system chooses.")
 @click.option("--seed", "seeds", multiple=True, metavar="ADDRESS", help="A member of the cluster; may be repeated.")
 @click.option("--insecure", is_flag=True, help="Listen and dial beyond this machine without keys.")
-@click.option("--log-level", type=click.Choice(get_args(LogLevel)), default="info", show_default=True)
-def run(*, target: str, listen: str | None, seeds: tuple[str, ...], insecure: bool, log_level: str) -> None:
+@click.option("--log-level", type=click.Choice(get_args(LogLevel)), default=None, help="[default: info]")
+def run(*, target: str, listen: str | None, seeds: tuple[str, ...], insecure: bool, log_level: str | None) -> None:
     """Run a node until SIGTERM or Ctrl-C, then drain and leave: `mpreg run shop:node`."""
     node = load(target)
     log_to_stderr(log_level)
-    said: dict[str, Any] = {"listen": listen, "seeds": list(seeds) or None, "insecure": insecure or None}
-    overrides = {name: value for name, value in said.items() if value is not None}
-    serve_with(node, {**overrides, "log_level": log_level})
+    said: dict[str, Any] = {
+        "listen": listen, "seeds": list(seeds) or None, "insecure": insecure or None, "log_level": log_level
+    }  # fmt: skip
+    serve_with(node, {name: value for name, value in said.items() if value is not None}, {"log_level": "info"})
 
 
 def load(target: str) -> mpreg.Node:

@@ -13,8 +13,9 @@ import random
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 
 from mpreg._client import Connecting
-from mpreg._config import Config, integer
+from mpreg._config import Config
 from mpreg._errors import ConfigError, MpregError
+from mpreg._fields import integer
 from mpreg._node import Node, abandon, core_of, start_in
 from mpreg.testing._conditions import wait_for
 from mpreg.testing._surroundings import secret_file, surroundings

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from mpreg._config import PREFIX, Surroundings
+from mpreg._sources import FILE_VARIABLE, PREFIX, Surroundings
 
 
 @functools.cache
@@ -30,13 +30,13 @@ def surroundings() -> Surroundings:
 
 
 def child_environment(**settings: str) -> dict[str, str]:
-    """The environment for a process of the test: without the machine's `MPREG_*`, with the kit's secret.
+    """The environment for a process of the test: without the machine's `MPREG_*` and `mpreg.toml`, with the kit's secret.
 
-    `settings` are further ones: `child_environment(seeds=address)`.
+    `settings` are further ones: `child_environment(seeds=address)`, `child_environment(config="mpreg.toml")`.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     own = {PREFIX + name.upper(): value for name, value in settings.items()}
-    return {**kept, **surroundings().environ, **own}
+    return {**kept, FILE_VARIABLE: os.devnull, **surroundings().environ, **own}
 
 
 def _remove(folder: Path, owner: int) -> None:
