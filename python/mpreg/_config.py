@@ -41,15 +41,15 @@ class Config:
     advertise: str | None = None
     """Address told to others instead of the listen address."""
     insecure: bool = False
-    """Listen and dial beyond loopback without keys. Only in code or on the command line, never by environment or file."""
+    """Listen and dial beyond loopback without keys; taken from code and command line only."""
     secret_file: Path | None = None
-    """The shared secret of keyless processes; the user's own by default."""
+    """The shared secret of keyless processes (32 bytes, readable by its owner only)."""
     tls_ca: Path | None = None
-    """Authorities of the own cluster (PEM)."""
+    """Authorities of the own cluster (PEM); needs `tls_cert` and `tls_key`."""
     tls_cert: Path | None = None
-    """Own certificate chain (PEM); needs `tls_key`."""
+    """Own certificate chain (PEM); needs `tls_key` and `tls_ca`."""
     tls_key: Path | None = None
-    """Own private key (PEM, readable by its owner only); needs `tls_cert`."""
+    """Own private key (PEM, readable by its owner only); needs `tls_cert` and `tls_ca`."""
     max_value_bytes: int = 1 << 30
     """Largest value; at most half of `receive_bytes`, which is what one peer gets."""
     receive_bytes: int = 2 << 30
