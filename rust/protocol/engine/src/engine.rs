@@ -41,12 +41,13 @@ pub struct Engine {
     pub(crate) conflicts: Conflicts,
     pub(crate) history: History,
     pub(crate) counters: Counters,
-    /// Who is connected or alive has changed: whom the catalog pushes to has to be looked at again.
     /// It leaves.
     pub(crate) draining: bool,
     /// Where its Python code stands still, if it does.
     pub(crate) busy: Option<ForeignText>,
+    /// Who is connected or alive has changed: whom the catalog pushes to has to be looked at again.
     pub(crate) view_is_stale: bool,
+    /// The catalog pushes to an active view, not to everybody.
     pub(crate) has_view: bool,
     published: Arc<Snapshot>,
     published_at: Option<Time>,
