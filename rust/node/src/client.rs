@@ -81,16 +81,20 @@ impl Client {
 
     /// Closes the connection in order. Calls under way fail.
     pub fn close(&self, end: End) {
-        self.shared.set_closed(Some("the client is closed".to_owned()));
+        self.shared.end("the client is closed".to_owned());
         self.closing.notify_one();
         if let Ok(runtime) = Runtime::current() {
-            let entry = self.shared.entry().and_then(|entry| runtime.connections.find(entry));
-            if let Some(connection) = entry {
-                connection.close(CloseReason::Leaving);
-            }
+            self.hang_up(&runtime);
             runtime.mailboxes.tell_all(News::RouteChanged);
         }
         end(Ok(nil()));
+    }
+
+    fn hang_up(&self, runtime: &Runtime) {
+        let entry = self.shared.entry().and_then(|entry| runtime.connections.find(entry));
+        if let Some(connection) = entry {
+            connection.close(CloseReason::Leaving);
+        }
     }
 }
 
@@ -116,12 +120,14 @@ impl Keeper {
         };
         let ended = Arc::new(Notify::new());
         match self.connect_first(&doorway, &ended).await {
+            Ok(()) if shared.open() => end(Ok(nil())),
             Ok(()) => {
-                shared.set_closed(None);
-                end(Ok(nil()));
+                self.client.hang_up(&self.runtime);
+                let why = "the client was closed before it was open";
+                return end(Err(NodeError::connection_lost(why.to_owned())));
             }
             Err(error) => {
-                shared.set_closed(Some(error.to_string()));
+                shared.end(error.to_string());
                 return end(Err(error));
             }
         }
@@ -131,7 +137,8 @@ impl Keeper {
                 () = self.client.closing.notified() => {}
             }
             if shared.closed_reason().is_some() || !self.reconnect(&doorway, &ended).await {
-                return;
+                // It may have found another entry node at the moment when it was closed.
+                return self.client.hang_up(&self.runtime);
             }
         }
     }

@@ -33,7 +33,7 @@ pub struct ClientShared {
     entry: AtomicU64,
     /// Entry nodes, the newest last: errors of calls through former ones name them, too.
     entries: Mutex<VecDeque<EntryNode>>,
-    closed: Mutex<Option<String>>,
+    standing: Mutex<Standing>,
     looks: Mutex<Looks>,
 }
 
@@ -46,6 +46,16 @@ struct EntryNode {
     node: NodeId,
     /// `cluster/name/instance`.
     label: String,
+}
+
+/// Whether it can be called through, and if not why.
+#[derive(Debug, PartialEq, Eq)]
+enum Standing {
+    /// Not yet.
+    Closed(String),
+    Open,
+    /// Never again.
+    Ended(String),
 }
 
 #[derive(Default)]
@@ -78,7 +88,7 @@ impl ClientShared {
             retry_budget: Arc::new(RetryBudget::new(RetryConfig::default())),
             entry: AtomicU64::new(0),
             entries: Mutex::default(),
-            closed: Mutex::new(Some(
+            standing: Mutex::new(Standing::Closed(
                 "the client is not open yet; `async with mpreg.connect(...)`".to_owned(),
             )),
             looks: Mutex::default(),
@@ -123,11 +133,24 @@ impl ClientShared {
     }
 
     pub(crate) fn closed_reason(&self) -> Option<String> {
-        self.closed.lock().clone()
+        match &*self.standing.lock() {
+            Standing::Open => None,
+            Standing::Closed(why) | Standing::Ended(why) => Some(why.clone()),
+        }
     }
 
-    pub(crate) fn set_closed(&self, why: Option<String>) {
-        *self.closed.lock() = why;
+    /// It is connected; false if it was ended meanwhile.
+    pub(crate) fn open(&self) -> bool {
+        let mut standing = self.standing.lock();
+        if !matches!(*standing, Standing::Ended(_)) {
+            *standing = Standing::Open;
+        }
+        *standing == Standing::Open
+    }
+
+    /// Nothing can be called through it any more.
+    pub(crate) fn end(&self, why: String) {
+        *self.standing.lock() = Standing::Ended(why);
     }
 
     /// Asks the entry node.

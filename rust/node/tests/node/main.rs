@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "what a helper of a test cannot do fails the test")]
 
 mod certified;
+mod clients;
 mod line;
 mod on_demand;
 mod place;
