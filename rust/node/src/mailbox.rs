@@ -92,7 +92,7 @@ impl Item {
 }
 
 /// News that concern every port of a thread.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum News {
     /// A connection is gone; own streams from this one on had no byte handed to the kernel.
     Lost(ConnectionId, StreamId),
@@ -131,6 +131,8 @@ pub struct Mailbox {
 #[derive(Default)]
 struct Queue {
     items: Vec<Item>,
+    /// Those of them that are news.
+    news: Vec<News>,
     /// A wake-up is on its way; kept under the lock, so none is lost.
     woken: bool,
     /// How often the owner has come.
@@ -165,6 +167,23 @@ impl Mailbox {
         true
     }
 
+    /// Adds news, unless the same news wait already: who takes them looks at how things are then. So an owner that does
+    /// not come finds no more than there is to tell.
+    pub fn push_news(&self, news: News) {
+        let wake = {
+            let mut queue = self.queue.lock();
+            if queue.closed || queue.news.contains(&news) {
+                return;
+            }
+            queue.news.push(news);
+            queue.items.push(Item::News(news));
+            !std::mem::replace(&mut queue.woken, true)
+        };
+        if wake {
+            self.waker.wake();
+        }
+    }
+
     /// Has the owner drain, though nothing arrived for it.
     pub fn wake(&self) {
         self.push_all(std::iter::empty());
@@ -187,6 +206,7 @@ impl Mailbox {
         let mut queue = self.queue.lock();
         queue.woken = false;
         queue.taken += 1;
+        queue.news.clear();
         std::mem::swap(&mut queue.items, items);
     }
 
@@ -247,9 +267,35 @@ impl Mailboxes {
         let mut told: Vec<Arc<Mailbox>> = Vec::new();
         for mailbox in self.ports.read().iter().flatten().filter_map(Weak::upgrade) {
             if !told.iter().any(|other| Arc::ptr_eq(other, &mailbox)) {
-                mailbox.push(Item::News(news));
+                mailbox.push_news(news);
                 told.push(mailbox);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nobody;
+
+    impl Wake for Nobody {
+        fn wake(&self) {}
+    }
+
+    #[test]
+    fn an_owner_that_does_not_come_finds_the_same_news_once() {
+        let mailbox = Mailbox::new(Box::new(Nobody));
+        let news = [News::RouteChanged, News::Credit(ConnectionId(1)), News::Credit(ConnectionId(2))];
+        let taken = || {
+            let mut items = Vec::new();
+            mailbox.take(&mut items);
+            items.len()
+        };
+        (0..1000).for_each(|_| news.iter().for_each(|news| mailbox.push_news(*news)));
+        assert_eq!(taken(), news.len());
+        mailbox.push_news(News::RouteChanged);
+        assert_eq!(taken(), 1, "what comes after it was there is new");
     }
 }
