@@ -64,13 +64,22 @@ struct State {
     next_request: u64,
     /// Arrived, but over the limit of the last drain.
     backlog: Vec<Item>,
-    draining: bool,
+    draining: Draining,
     drain_scheduled: bool,
     flush_scheduled: bool,
     /// Calls made since the last flush.
     calls_unsent: usize,
     /// Calls answered since the last flush.
     answers_unsent: usize,
+}
+
+/// Whether the loop drains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Draining {
+    No,
+    Once,
+    /// It came to drain once more before the drain had ended.
+    Again,
 }
 
 impl State {
@@ -112,7 +121,7 @@ impl Bridge {
             requests: HashMap::new(),
             next_request: 0,
             backlog: Vec::new(),
-            draining: false,
+            draining: Draining::No,
             drain_scheduled: false,
             flush_scheduled: false,
             calls_unsent: 0,
@@ -179,7 +188,7 @@ impl Bridge {
         if state.calls_unsent >= CALLS_PER_WRITE_MIN.max(outstanding / 2) || outstanding <= 1 {
             state.flush_calls();
         }
-        if state.draining {
+        if state.draining != Draining::No {
             // The drain flushes what is left at its end, and takes local work with it.
         } else if local {
             let schedule = !mem::replace(&mut state.drain_scheduled, true);
@@ -216,7 +225,7 @@ impl Bridge {
             Pending::Call(port, key) => state.ports.cancel(*port, *key).map(|pending| pending.future),
             Pending::Request(request) => state.requests.remove(request).map(|request| request.future),
         };
-        if !state.draining {
+        if state.draining == Draining::No {
             state.flush_calls();
         }
         drop(state);
@@ -244,11 +253,13 @@ impl Bridge {
     /// Takes what has arrived, completes futures, runs functions, and sends what was written meanwhile.
     pub(crate) fn drain(self: &Arc<Self>, py: Python<'_>) -> PyResult<()> {
         let mut state = self.state.lock();
-        if mem::replace(&mut state.draining, true) {
-            // A handler runs the loop from inside a handler: the outer drain goes on where it was.
+        if state.draining != Draining::No {
+            // A handler runs the loop from inside a handler: the outer drain goes on where it was, and comes again.
             self.eventfd.clear();
+            state.draining = Draining::Again;
             return Ok(());
         }
+        state.draining = Draining::Once;
         state.drain_scheduled = false;
         let signalled = self.mailbox.hold();
         if !state.lane.read() || signalled {
@@ -267,10 +278,11 @@ impl Bridge {
         crate::log::deliver(py);
         self.handle(py, items);
         let mut state = self.state.lock();
-        state.draining = false;
+        let again = more || state.draining == Draining::Again;
+        state.draining = Draining::No;
         state.flush_calls();
         state.flush_answers();
-        let schedule = more && !mem::replace(&mut state.drain_scheduled, true);
+        let schedule = again && !mem::replace(&mut state.drain_scheduled, true);
         drop(state);
         self.schedule_drain(py, schedule)
     }
@@ -346,7 +358,7 @@ impl Bridge {
         if state.answers_unsent >= ANSWERS_PER_WRITE {
             state.flush_answers();
         }
-        let schedule = !state.draining && !mem::replace(&mut state.flush_scheduled, true);
+        let schedule = state.draining == Draining::No && !mem::replace(&mut state.flush_scheduled, true);
         drop(state);
         if schedule {
             let scheduled = self.call_soon(py, |callbacks| callbacks.flush(py));
@@ -360,8 +372,10 @@ impl Bridge {
         self.jobs.close(py);
         let mut state = self.state.lock();
         state.lane.leave();
-        state.ports.close();
-        state.requests.clear();
+        let gone = (mem::take(&mut state.ports), mem::take(&mut state.requests));
+        drop(state);
+        // What goes with them may run Python code that comes back here.
+        drop(gone);
     }
 
     fn schedule_drain(&self, py: Python<'_>, schedule: bool) -> PyResult<()> {

@@ -20,7 +20,35 @@ struct Entry {
     port: Port,
     /// By the call's slot.
     pending: Vec<Option<PendingCall>>,
+    /// Calls that found the table full, until their completions are taken.
+    refused: Vec<(CallKey, PendingCall)>,
     outstanding: usize,
+}
+
+impl Entry {
+    /// Who waits for that call.
+    fn keep(&mut self, key: CallKey, pending: PendingCall) {
+        self.outstanding += 1;
+        if key.is_refused() {
+            return self.refused.push((key, pending));
+        }
+        let slot = key.slot();
+        if slot >= self.pending.len() {
+            self.pending.resize_with(slot + 1, || None);
+        }
+        self.pending[slot] = Some(pending);
+    }
+
+    fn release(&mut self, key: CallKey) -> Option<PendingCall> {
+        let pending = if key.is_refused() {
+            let at = self.refused.iter().position(|(refused, _)| *refused == key)?;
+            self.refused.swap_remove(at).1
+        } else {
+            self.pending.get_mut(key.slot()).and_then(mem::take)?
+        };
+        self.outstanding -= 1;
+        Some(pending)
+    }
 }
 
 impl Ports {
@@ -40,17 +68,18 @@ impl Ports {
         } else {
             self.ports.retain(|entry| entry.port.is_open() || entry.outstanding > 0);
             let port = Port::open(caller, mailbox)?;
-            self.ports.push(Entry { caller: caller.id(), port, pending: Vec::new(), outstanding: 0 });
+            self.ports.push(Entry {
+                caller: caller.id(),
+                port,
+                pending: Vec::new(),
+                refused: Vec::new(),
+                outstanding: 0,
+            });
             self.ports.len() - 1
         };
         let entry = &mut self.ports[index];
         let key = entry.port.begin(outgoing, value, now);
-        let slot = key.slot();
-        if slot >= entry.pending.len() {
-            entry.pending.resize_with(slot + 1, || None);
-        }
-        entry.pending[slot] = Some(pending);
-        entry.outstanding += 1;
+        entry.keep(key, pending);
         Ok((entry.port.id(), key))
     }
 
@@ -99,9 +128,7 @@ impl Ports {
         let mut settled = Vec::new();
         for entry in &mut self.ports {
             for completion in entry.port.take_completions() {
-                let slot = completion.key.slot();
-                if let Some(pending) = entry.pending.get_mut(slot).and_then(mem::take) {
-                    entry.outstanding -= 1;
+                if let Some(pending) = entry.release(completion.key) {
                     settled.push(Settled::new(pending, completion, &entry.port));
                 }
             }
@@ -115,9 +142,7 @@ impl Ports {
         if !entry.port.cancel(key) {
             return None;
         }
-        let pending = entry.pending.get_mut(key.slot()).and_then(mem::take);
-        entry.outstanding -= usize::from(pending.is_some());
-        pending
+        entry.release(key)
     }
 
     /// Writes what the calls since the last flush have produced.
@@ -125,10 +150,5 @@ impl Ports {
         for entry in &mut self.ports {
             entry.port.flush();
         }
-    }
-
-    /// Closes every port; calls under way are cancelled at their callees.
-    pub(crate) fn close(&mut self) {
-        self.ports.clear();
     }
 }

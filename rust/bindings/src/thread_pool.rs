@@ -257,6 +257,10 @@ impl Shared {
             Err(refusal) => refusal.send(replies),
             Ok(ready) => {
                 self.state.lock().running.insert(key, ready.running.info.clone());
+                if ready.running.ticket.is_cancelled() {
+                    // Between the queue and here nobody found it.
+                    ready.running.info.cancel();
+                }
                 let (outcome, _, running) = ready.call();
                 self.state.lock().running.remove(&key);
                 running.conclude(py, outcome).send(replies);

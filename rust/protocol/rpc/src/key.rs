@@ -67,6 +67,11 @@ impl CallKey {
         bridge_of(self.0)
     }
 
+    /// True for a call that found its table full: it has no place there, and completes at once.
+    pub fn is_refused(self) -> bool {
+        self.index().slot == SLOTS_MAX
+    }
+
     /// Its place in the table, below the table's `calls_max`: an index for what the driver keeps beside.
     pub fn slot(self) -> usize {
         self.index().slot as usize
