@@ -335,6 +335,24 @@ async def test_a_call_dropped_unawaited_warns_and_is_cancelled(way: Way) -> None
     await asyncio.wait_for(ended.wait(), 5)
 
 
+async def test_a_call_of_a_function_that_was_removed_meanwhile_is_cancelled(way: Way) -> None:
+    started, ended = asyncio.Event(), asyncio.Event()
+
+    @way.function
+    async def hang() -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    call = asyncio.ensure_future(way.caller.call(hang))
+    await started.wait()
+    way.server.remove("hang")
+    call.cancel()
+    await asyncio.wait_for(ended.wait(), 5)
+
+
 async def test_a_call_is_awaited_once(far: Way) -> None:
     far.server.function("f")(lambda: 1)
     call = far.caller.call("f")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import mpreg
-from mpreg.testing import wait_for
+from mpreg.testing import child_environment, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,3 +114,34 @@ async def test_a_connection_holds_a_whole_frame(setting: str) -> None:
     config = mpreg.Config(**{setting: 256 << 10}, max_frame_bytes=512 << 10)
     with pytest.raises(mpreg.ConfigError, match=setting):
         await mpreg.Node("server", config=config).start()
+
+
+async def test_a_result_that_its_caller_does_not_take_is_an_error(mpreg_mesh: Callable[..., LocalMesh]) -> None:
+    little = mpreg.Config(
+        max_value_bytes=100_000, receive_bytes=200_000, secret_file=child_environment()["MPREG_SECRET_FILE"]
+    )
+    server, other, caller = mpreg.Node("server"), mpreg.Node("other"), mpreg.Node("caller", config=little)
+
+    @server.function
+    async def make(length: int) -> bytes:
+        return bytes(length)
+
+    async with mpreg_mesh([server, other, caller], transport="tcp") as mesh:
+        await mesh.converged()
+        async with (
+            mpreg.connect(server.address, config=little) as near,
+            mpreg.connect(other.address, config=little) as far,
+        ):
+            for place in (caller, near, far):
+                assert await place.call(make, 90_000) == bytes(90_000)
+                with pytest.raises(mpreg.TooLargeError, match="at most 100000") as said:
+                    await place.call(make, 150_000)
+                assert said.value.executed == "yes"
+
+
+async def test_a_client_sees_a_catalog_that_is_longer_than_its_queue(mpreg_mesh: Callable[..., LocalMesh]) -> None:
+    node = mpreg.Node("documented")
+    for number in range(120):
+        node.function(f"f{number}", doc="x" * 50_000)(lambda: None)
+    async with mpreg_mesh([node]) as mesh, mesh.connect() as client:
+        assert {len(entry.doc) for entry in await client.catalog()} == {50_000}

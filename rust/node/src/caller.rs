@@ -11,7 +11,7 @@ use mpreg_wire::Process;
 
 use crate::client_shared::ClientShared;
 use crate::command::Command;
-use crate::dispatch::{InvocationKey, Origin};
+use crate::dispatch::Origin;
 use crate::error::NodeError;
 use crate::functions::LocalEntry;
 use crate::node_shared::NodeShared;
@@ -162,12 +162,6 @@ impl Caller {
         match self {
             Self::Node(node) => node.origin.clone(),
             Self::Client(client) => client.origin.clone(),
-        }
-    }
-
-    pub(crate) fn cancel_local(&self, key: InvocationKey) {
-        if let Self::Node(node) = self {
-            node.functions.cancel(key);
         }
     }
 }

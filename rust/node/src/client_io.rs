@@ -8,7 +8,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::client_shared::ClientShared;
 use crate::mailbox::{Item, News, PortId};
 use crate::runtime::Runtime;
-use crate::switch_io::{CHUNK_BYTES, deliver_replies, refused_reply};
+use crate::switch_io::{deliver_replies, refused_reply};
 
 /// The I/O thread's side of a client: replies go to their mailboxes, views to who asked. Nobody calls a client.
 pub(crate) struct ClientIo {
@@ -31,12 +31,6 @@ impl ClientIo {
     ) -> Self {
         Self { shared, runtime, replies: Vec::new(), receiving: 0, opened: Some(opened), ended }
     }
-
-    fn arrived(&mut self, value_bytes: u64) {
-        if value_bytes > CHUNK_BYTES {
-            self.receiving = self.receiving.saturating_sub(value_bytes);
-        }
-    }
 }
 
 impl FrameHandler for ClientIo {
@@ -56,7 +50,6 @@ impl FrameHandler for ClientIo {
     fn frame(&mut self, connection: &Arc<Connection>, frame: Incoming) {
         match frame {
             Incoming::Reply { stream, head, value, wire_bytes } => {
-                self.arrived(head.value_bytes);
                 let port = PortId(bridge_of(head.token));
                 let connection = connection.id();
                 self.replies.push(Item::Reply { port, connection, stream, head, value, wire_bytes });

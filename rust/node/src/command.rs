@@ -7,6 +7,7 @@ use mpreg_transport::{Connection, LostCause};
 use mpreg_types::{ForeignText, Incarnation, LeaveReason, NodeId};
 use mpreg_wire::FrameKind;
 
+use crate::backlog::Queued;
 use crate::caller::End;
 use crate::error::NodeError;
 
@@ -44,7 +45,7 @@ pub(crate) enum Command {
     /// A call waits for a connection to that node.
     Wanted(NodeId),
     /// A control frame came.
-    Frame(Arc<Connection>, FrameKind, Bytes),
+    Frame(Arc<Connection>, FrameKind, Bytes, Queued),
     /// A client asks for a view.
     ClientLook {
         /// The client's connection.
@@ -53,6 +54,8 @@ pub(crate) enum Command {
         token: mpreg_types::StreamId,
         /// The question.
         body: Bytes,
+        /// Its place in the queue.
+        queued: Queued,
     },
     /// Python code stands still, with its stack as far as it could be seen; `None`: it gets on.
     Busy(Option<ForeignText>),

@@ -5,13 +5,14 @@ use std::fmt;
 use std::mem;
 use std::sync::Arc;
 
-use mpreg_rpc::{CallKey, Claim, InboundKey, Running};
+use mpreg_rpc::{CallKey, Claim, InboundKey, Running, encode_error};
 use mpreg_transport::Connection;
 use mpreg_types::{
     CallHead, ConnectionId, ErrorBody, ErrorCode, Executed, ForeignText, Ledger, Payload, ReplyExtras,
     ReplyHead, StreamId, Time,
 };
 
+use crate::answers::send_answer;
 use crate::inbound::Inbound;
 use crate::mailbox::{Item, Mailbox, PortId};
 
@@ -246,11 +247,6 @@ impl fmt::Debug for Ticket {
     }
 }
 
-/// An `ErrorBody` as a reply's value.
-pub(crate) fn encode_error(body: &ErrorBody) -> Payload {
-    mpreg_wire::message::encode(body).into()
-}
-
 /// Answers of one batch, sent with one write per connection.
 #[derive(Default)]
 pub struct Replies {
@@ -273,8 +269,7 @@ impl Replies {
             ReplyTo::Remote { connection, stream, slot, inbound, .. } => {
                 if wanted {
                     head.load = Some(inbound.load());
-                    // A closed connection is no news: the switch has cancelled its calls.
-                    let _ = connection.send_reply(stream, &head, &value);
+                    send_answer(&connection, stream, &head, &value);
                     if !self.dirty.iter().any(|other| Arc::ptr_eq(other, &connection)) {
                         self.dirty.push(connection);
                     }

@@ -13,7 +13,7 @@ use mpreg_types::{
 };
 use parking_lot::Mutex;
 
-use crate::dispatch::{Dispatcher, InvocationKey};
+use crate::dispatch::Dispatcher;
 
 /// A function as it is registered.
 #[derive(Debug, Clone)]
@@ -110,18 +110,6 @@ impl Functions {
         self.change(handle, |page| {
             page.remove(&handle);
         });
-    }
-
-    /// Nobody waits for this call any more; whichever dispatcher has it stops it.
-    pub(crate) fn cancel(&self, key: InvocationKey) {
-        let mut told: Vec<*const ()> = Vec::new();
-        for entry in self.pages.load().values().flat_map(|page| page.values()) {
-            let address = Arc::as_ptr(&entry.dispatcher).cast::<()>();
-            if !told.contains(&address) {
-                told.push(address);
-                entry.dispatcher.cancel(key);
-            }
-        }
     }
 
     /// Changes the page of `handle`; for the holder of the lock.

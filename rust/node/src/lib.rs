@@ -4,6 +4,9 @@
 //! for each thread that calls through it. A [`Client`] has ports only. They meet in [`Mailbox`]es (towards threads that
 //! run Python), in commands (towards the driver) and in the routing snapshot that everybody reads.
 
+mod answers;
+mod assigned;
+mod backlog;
 mod caller;
 mod certificates;
 mod client;

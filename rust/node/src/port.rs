@@ -14,6 +14,7 @@ use mpreg_types::{
     PreparedTarget, ReplyExtras, StreamId, Time,
 };
 
+use crate::assigned::Assigned;
 use crate::caller::Caller;
 use crate::dispatch::{Invocation, InvocationKey, Stages, Ticket};
 use crate::error::NodeError;
@@ -56,8 +57,8 @@ pub struct Port {
     table: CallTable,
     link: PortLink,
     ended: Vec<mpreg_rpc::Completion>,
-    /// The wake-up that is set, if any.
-    armed: Option<Time>,
+    /// The wake-ups that are set, the next one last.
+    armed: Vec<Time>,
 }
 
 impl Port {
@@ -85,9 +86,10 @@ impl Port {
             known: Vec::new(),
             dirty: Vec::new(),
             invocations: Vec::new(),
+            assigned: Assigned::default(),
             runtime,
         };
-        Ok(Self { id, table, link, ended: Vec::new(), armed: None })
+        Ok(Self { id, table, link, ended: Vec::new(), armed: Vec::new() })
     }
 
     /// Its number: the part of a token that says whose reply it is.
@@ -132,11 +134,12 @@ impl Port {
                 link.consumed(connection, wire_bytes);
             }
             Item::LocalReply { key, head, value, .. } => {
+                link.assigned.end(key.slot());
                 table.local_result(key, head, value, now, link, ended);
             }
             Item::Started { connection, token, .. } => table.started(connection, token, now, link, ended),
             Item::Tick { .. } => {
-                *armed = None;
+                armed.pop();
                 table.tick(now, link, ended);
             }
             Item::News(_) | Item::Invoke(_) | Item::Cancel(_) | Item::Done(_) => {}
@@ -146,10 +149,12 @@ impl Port {
     /// Has the thread woken when the earliest deadline is due; once per batch is enough.
     pub fn arm(&mut self, now: Time) {
         let Some(next) = self.table.next_deadline() else { return };
-        if self.armed.is_some_and(|armed| armed <= next && armed > now) {
+        // One that is overdue may be late, or lost with the thread that was to bring it.
+        while self.armed.pop_if(|armed| *armed <= now).is_some() {}
+        if self.armed.last().is_some_and(|armed| *armed <= next) {
             return;
         }
-        self.armed = Some(next);
+        self.armed.push(next);
         self.link.runtime.tick_at(next, self.id);
     }
 
@@ -243,6 +248,7 @@ struct PortLink {
     known: Vec<Arc<Connection>>,
     dirty: Vec<Arc<Connection>>,
     invocations: Vec<Invocation>,
+    assigned: Assigned,
     runtime: Arc<Runtime>,
 }
 
@@ -330,6 +336,7 @@ impl Outbound for PortLink {
             value: call.value.clone(),
             ticket,
         };
+        self.assigned.assign(call.key.slot(), &function.dispatcher);
         let own = function.dispatcher.mailbox().is_some_and(|mailbox| Arc::ptr_eq(&mailbox, &self.mailbox));
         if own {
             self.invocations.push(invocation);
@@ -340,7 +347,7 @@ impl Outbound for PortLink {
     }
 
     fn cancel_local(&mut self, key: CallKey) {
-        self.caller.cancel_local(InvocationKey::Local(self.id, key));
+        self.assigned.cancel(key.slot(), InvocationKey::Local(self.id, key));
     }
 }
 
@@ -348,7 +355,8 @@ pub(crate) fn send_failure(error: &SendError) -> SendFailure {
     match error {
         SendError::NoCredit => SendFailure::NoCredit,
         SendError::TooManyPending { .. } => SendFailure::TooManyPending,
-        SendError::TooLarge { .. } => SendFailure::TooLarge,
+        // Metadata that fits no frame is the caller's fault, not the connection's.
+        SendError::TooLarge { .. } | SendError::NoFrame(_) => SendFailure::TooLarge,
         _ => SendFailure::Closed,
     }
 }

@@ -7,22 +7,23 @@ use std::collections::BTreeMap;
 use std::mem;
 use std::sync::Arc;
 
-use mpreg_rpc::{NotSent, Output, Peer, SWITCH_BRIDGE, Switch, SwitchConfig, bridge_of};
-use mpreg_transport::{AdmitError, Connection, FrameHandler, Incoming, Lost};
+use bytes::Bytes;
+use mpreg_rpc::{NotSent, Output, Peer, SWITCH_BRIDGE, Switch, SwitchConfig, bridge_of, encode_error};
+use mpreg_transport::{AdmitError, CloseReason, Connection, FrameHandler, Goodbye, Incoming, Lost};
 use mpreg_types::{
     CallHead, ConnectionId, ErrorBody, ErrorCode, Executed, ForeignText, Payload, ReplyHead, StreamId, Time,
 };
 use mpreg_wire::{FrameKind, Role};
 
+use crate::answers::send_answer;
+use crate::assigned::Assigned;
+use crate::backlog::Backlog;
 use crate::command::Command;
-use crate::dispatch::{Dispatcher, Invocation, InvocationKey, Origin, Stages, Ticket, encode_error};
+use crate::dispatch::{Dispatcher, Invocation, InvocationKey, Origin, Stages, Ticket};
 use crate::mailbox::{Item, News, PortId};
 use crate::node_shared::NodeShared;
 use crate::port::send_failure;
 use crate::runtime::Runtime;
-
-/// Values over this length come in chunks, and were admitted before they arrived.
-pub(crate) const CHUNK_BYTES: u64 = 64 * 1024;
 
 /// See the module.
 pub(crate) struct SwitchIo {
@@ -34,6 +35,7 @@ pub(crate) struct SwitchIo {
     outputs: Vec<Output>,
     replies: Vec<Item>,
     deliveries: Vec<(Arc<dyn Dispatcher>, Vec<Invocation>)>,
+    assigned: Assigned,
     dirty: Vec<Arc<Connection>>,
     /// Bytes of chunked values on their way, over all connections.
     receiving: u64,
@@ -46,6 +48,7 @@ struct Link {
     origin: Arc<Origin>,
     /// Bytes of chunked values on their way over it.
     receiving: u64,
+    backlog: Backlog,
 }
 
 impl SwitchIo {
@@ -59,6 +62,7 @@ impl SwitchIo {
             outputs: Vec::new(),
             replies: Vec::new(),
             deliveries: Vec::new(),
+            assigned: Assigned::default(),
             dirty: Vec::new(),
             receiving: 0,
             fresh_batch: true,
@@ -130,6 +134,7 @@ impl SwitchIo {
         let mut finished = Vec::new();
         self.shared.inbound.take_finished(&mut finished);
         for key in finished {
+            self.assigned.end(key.slot());
             self.switch.finished(key, now, &mut self.outputs);
         }
         self.run_outputs(now);
@@ -156,8 +161,8 @@ impl SwitchIo {
     fn run_output(&mut self, output: Output, now: Time) {
         match output {
             Output::Invoke(invocation) => self.invoke(invocation, now),
-            Output::CancelLocal { from, stream, .. } => {
-                self.shared.functions.cancel(InvocationKey::Remote(from, stream));
+            Output::CancelLocal { key, from, stream } => {
+                self.assigned.cancel(key.slot(), InvocationKey::Remote(from, stream));
             }
             Output::Reply { to, stream, head, value } => self.reply(to, stream, head, &value),
             Output::Forward { relay, to, head, value } => {
@@ -192,6 +197,7 @@ impl SwitchIo {
 
     fn invoke(&mut self, call: mpreg_rpc::Invocation, now: Time) {
         let Some(link) = self.links.get(&call.from) else { return };
+        let slot = call.key.slot();
         let invoked = (call.key, call.claim, call.running);
         let entry = self.shared.functions.find(call.function);
         let threaded = entry.as_ref().is_some_and(|entry| entry.spec.threaded);
@@ -210,6 +216,7 @@ impl SwitchIo {
             ticket.fail(crate::functions::removed(), Executed::No, &mut replies);
             return replies.flush();
         };
+        self.assigned.assign(slot, &entry.dispatcher);
         let invocation = Invocation {
             handler: entry.handler.clone(),
             origin,
@@ -232,8 +239,7 @@ impl SwitchIo {
             if let Some(extras) = head.extras.as_mut().filter(|extras| !head.ok && extras.label.is_none()) {
                 extras.label = extras.node.map(|node| ForeignText::new(self.shared.label_of(node)));
             }
-            // A closed connection has no caller any more.
-            let _ = connection.send_reply(stream, &head, value);
+            send_answer(&connection, stream, &head, value);
             self.mark_dirty(&connection);
         }
     }
@@ -273,13 +279,6 @@ impl SwitchIo {
         });
     }
 
-    /// A value is whole: if it came in chunks, it no longer counts as arriving.
-    fn arrived(&mut self, connection: &Arc<Connection>, value_bytes: u64) {
-        if value_bytes > CHUNK_BYTES {
-            self.released(connection, value_bytes);
-        }
-    }
-
     fn refuse_value(&mut self, connection: &Connection, stream: StreamId, head: &CallHead, why: AdmitError) {
         let (code, retry) = match why {
             AdmitError::TooLarge { .. } => {
@@ -290,6 +289,20 @@ impl SwitchIo {
         let value = encode_error(&ErrorBody::new(code, format!("{why}; {retry}")));
         let head = ReplyHead::error(head.token, Executed::No, value.len() as u64);
         self.reply(connection.id(), stream, head, &value);
+    }
+
+    /// Membership, catalog and looks are the control thread's.
+    fn control(&self, connection: &Arc<Connection>, kind: FrameKind, stream: StreamId, payload: Bytes) {
+        let Some(link) = self.links.get(&connection.id()) else { return };
+        let Some(queued) = link.backlog.add(payload.len()) else {
+            let why = "its control frames come faster than they can be worked on";
+            return connection.close(Goodbye::new(CloseReason::Overloaded, why));
+        };
+        let connection = connection.clone();
+        self.shared.command(match kind {
+            FrameKind::Look => Command::ClientLook { connection, token: stream, body: payload, queued },
+            _ => Command::Frame(connection, kind, payload, queued),
+        });
     }
 
     fn started(&mut self, connection: &Connection, tokens: &[u64]) {
@@ -344,7 +357,8 @@ impl FrameHandler for SwitchIo {
             }
         };
         let origin = Arc::new(Origin { caller, cluster: peer.cluster.to_string() });
-        self.links.insert(connection.id(), Link { connection: connection.clone(), origin, receiving: 0 });
+        let link = Link { connection: connection.clone(), origin, receiving: 0, backlog: Backlog::default() };
+        self.links.insert(connection.id(), link);
         self.runtime.connections.insert(connection);
         self.switch.connected(connection.id(), whom);
         self.shared.command(Command::Opened(connection.clone()));
@@ -354,14 +368,12 @@ impl FrameHandler for SwitchIo {
         match frame {
             Incoming::Call { stream, head, value, wire_bytes } => {
                 let now = self.enter();
-                self.arrived(connection, head.value_bytes);
                 // Admission bounds what is held from here on, so the credit returns at once.
                 connection.consumed(wire_bytes);
                 self.switch.call(connection.id(), stream, head, value, now, &mut self.outputs);
                 self.run_outputs(now);
             }
             Incoming::Reply { stream, head, value, wire_bytes } => {
-                self.arrived(connection, head.value_bytes);
                 self.reply_came(connection, stream, head, value, wire_bytes);
             }
             Incoming::RefusedCall { stream, head, why } => self.refuse_value(connection, stream, &head, why),
@@ -375,14 +387,7 @@ impl FrameHandler for SwitchIo {
                 self.run_outputs(now);
             }
             Incoming::Started { tokens } => self.started(connection, &tokens),
-            Incoming::Control { kind: FrameKind::Look, stream, payload } => {
-                let look =
-                    Command::ClientLook { connection: connection.clone(), token: stream, body: payload };
-                self.shared.command(look);
-            }
-            Incoming::Control { kind, payload, .. } => {
-                self.shared.command(Command::Frame(connection.clone(), kind, payload));
-            }
+            Incoming::Control { kind, stream, payload } => self.control(connection, kind, stream, payload),
         }
     }
 

@@ -31,6 +31,12 @@ pub enum SendError {
         /// The limit.
         max: u64,
     },
+    /// The peer does not take its replies as fast as they are made.
+    #[error("more than {max} bytes of replies wait for the peer to take them")]
+    NoRoom {
+        /// The limit.
+        max: u64,
+    },
     /// Metadata or a message longer than a frame.
     #[error(transparent)]
     NoFrame(#[from] FrameError),

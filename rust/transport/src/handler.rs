@@ -24,11 +24,11 @@ pub trait FrameHandler: Send + 'static {
     /// now succeed.
     fn credit(&mut self, connection: &Arc<Connection>);
 
-    /// May a value of `bytes` bytes arrive in chunks? `Ok` reserves them until [`Self::frame`] hands the value over (from
-    /// then on they are the handler's to count) or [`Self::released`] is called.
+    /// May a value of `bytes` bytes arrive in chunks? `Ok` reserves them until [`Self::released`], which always follows.
     fn admit(&mut self, connection: &Arc<Connection>, bytes: u64) -> Result<(), AdmitError>;
 
-    /// A value that was admitted will not come: cancelled by its sender, or the connection ended.
+    /// A value that was admitted is no longer arriving: it is whole and handed over next, it was cancelled by its sender,
+    /// or the connection ended.
     fn released(&mut self, connection: &Arc<Connection>, bytes: u64);
 
     /// The connection ended; always the last that is heard of it.

@@ -39,6 +39,8 @@ pub(crate) struct Outbox {
     calls: Lane,
     bulk: VecDeque<Bulk>,
     parked: VecDeque<Parked>,
+    /// Bytes of replies in `bulk` and `parked`.
+    untaken: u64,
     pending: StreamSet,
     next_stream: u64,
     credit: u64,
@@ -82,6 +84,7 @@ impl Outbox {
             calls: Lane::default(),
             bulk: VecDeque::new(),
             parked: VecDeque::new(),
+            untaken: 0,
             pending: StreamSet::default(),
             next_stream: if dialled { 1 } else { 2 },
             turned_away: None,
@@ -157,6 +160,9 @@ impl Outbox {
         let bytes = value.len();
         debug_assert_eq!(head.value_bytes, bytes as u64, "the peer would close the connection");
         self.check_length(bytes)?;
+        if bytes > self.limits.chunk_bytes {
+            self.check_untaken(bytes)?;
+        }
         if self.parked.is_empty()
             && self.push_value(FrameKind::Reply, stream, |buffer| encode_reply(head, buffer), value)?
         {
@@ -165,10 +171,17 @@ impl Outbox {
         if self.parked.len() >= self.limits.pending as usize {
             return Err(SendError::RepliesNotTaken { max: self.limits.pending });
         }
+        self.check_untaken(bytes)?;
         let mut meta = Vec::new();
         encode_reply(head, &mut meta);
         self.parked.push_back(Parked { stream, meta, value: value.clone() });
+        self.untaken += bytes as u64;
         Ok(())
+    }
+
+    fn check_untaken(&self, bytes: usize) -> Result<(), SendError> {
+        let max = self.limits.untaken;
+        if self.untaken + bytes as u64 > max { Err(SendError::NoRoom { max }) } else { Ok(()) }
     }
 
     /// Behind the call it cancels, in the lane of the calls: it must never be read first. Nothing if nobody waits for
@@ -182,10 +195,10 @@ impl Outbox {
 
     /// The peer cancelled: what is left of that reply is not sent. A last chunk tells the end of what has begun.
     pub(crate) fn drop_reply(&mut self, stream: StreamId) {
-        self.parked.retain(|parked| parked.stream != stream);
-        let before = self.bulk.len();
-        self.bulk.retain(|bulk| bulk.stream() != stream);
-        if self.bulk.len() < before {
+        if let Some(at) = self.parked.iter().position(|parked| parked.stream == stream) {
+            self.untaken -= self.parked.remove(at).map_or(0, |parked| parked.value.len() as u64);
+        } else if let Some(at) = self.bulk.iter().position(|bulk| bulk.stream() == stream) {
+            self.untaken -= self.bulk.remove(at).map_or(0, |bulk| bulk.left() as u64);
             self.push_empty(FrameKind::Chunk, FrameFlags::LAST, stream);
         }
     }
@@ -231,6 +244,9 @@ impl Outbox {
             self.calls.note_head(stream, offset);
         }
         if in_chunks {
+            if kind == FrameKind::Reply {
+                self.untaken += value.len() as u64;
+            }
             self.bulk.push_back(Bulk::new(stream, value.clone()));
         } else {
             for segment in value.segments() {
@@ -287,10 +303,15 @@ impl Outbox {
 
     fn unpark(&mut self) {
         while let Some(Parked { stream, meta, value }) = self.parked.pop_front() {
+            let bytes = value.len() as u64;
+            self.untaken -= bytes;
             match self.push_value(FrameKind::Reply, stream, |buffer| buffer.extend_from_slice(&meta), &value)
             {
                 Ok(true) => {}
-                Ok(false) => return self.parked.push_front(Parked { stream, meta, value }),
+                Ok(false) => {
+                    self.untaken += bytes;
+                    return self.parked.push_front(Parked { stream, meta, value });
+                }
                 // It could be framed when it was parked, and nothing of it has changed since.
                 Err(error) => tracing::error!(%error, ?stream, "a reply is lost"),
             }
@@ -312,6 +333,9 @@ impl Outbox {
             self.calls.buffer().extend_from_slice(&header.encode());
             bulk.cut(bytes, |segment| append(&mut self.calls, &segment));
             self.credit -= bytes as u64;
+            if !self.is_own(bulk.stream()) {
+                self.untaken -= bytes as u64;
+            }
             self.frames += 1;
             room -= bytes;
             if bulk.left() > 0 {
@@ -349,6 +373,10 @@ impl Outbox {
     /// True if nothing waits to be written and no own call waits for its reply.
     pub(crate) fn is_quiet(&self) -> bool {
         self.pending.len() == 0 && self.parked.is_empty() && self.bulk.is_empty() && self.queued() == 0
+    }
+
+    fn is_own(&self, stream: StreamId) -> bool {
+        stream.0 % 2 == self.next_stream % 2
     }
 
     /// The own stream that the next call gets.
@@ -391,6 +419,7 @@ impl Outbox {
     pub(crate) fn give_up_values(&mut self) {
         self.bulk.clear();
         self.parked.clear();
+        self.untaken = 0;
     }
 
     /// Throws away what was not begun to be written.
@@ -400,6 +429,7 @@ impl Outbox {
         self.calls = Lane::default();
         self.bulk.clear();
         self.parked.clear();
+        self.untaken = 0;
     }
 
     /// The first own stream of which no byte was handed to the kernel.

@@ -327,12 +327,16 @@ impl Reader {
         };
         match chunked? {
             Chunked::More | Chunked::Skipped => {}
-            Chunked::Whole(ValueHead::Call(head), value) => {
-                handler.frame(&self.connection, Incoming::Call { stream, head, value, wire_bytes: 0 });
-            }
-            Chunked::Whole(ValueHead::Reply(head), value) => {
-                self.tally.finished.push(stream);
-                handler.frame(&self.connection, Incoming::Reply { stream, head, value, wire_bytes: 0 });
+            Chunked::Whole(head, value) => {
+                handler.released(&self.connection, value.len() as u64);
+                let whole = match head {
+                    ValueHead::Call(head) => Incoming::Call { stream, head, value, wire_bytes: 0 },
+                    ValueHead::Reply(head) => {
+                        self.tally.finished.push(stream);
+                        Incoming::Reply { stream, head, value, wire_bytes: 0 }
+                    }
+                };
+                handler.frame(&self.connection, whole);
             }
             Chunked::Short { admitted, breach } => {
                 let was_cancelled =

@@ -13,6 +13,8 @@ pub(crate) struct SendLimits {
     pub(crate) window: u64,
     /// Calls that may wait for their replies, and replies that may wait for credit.
     pub(crate) pending: u32,
+    /// Bytes of replies that may wait for the peer to take them.
+    pub(crate) untaken: u64,
     /// Queued bytes beyond which calls are turned away.
     pub(crate) high_water: usize,
     /// Chunks leave this much credit to small frames.
@@ -36,6 +38,7 @@ impl SendLimits {
             value_bytes: own.max_value_bytes.min(peer.max_value_bytes),
             window,
             pending: own.pending_calls.min(peer.pending_calls),
+            untaken: own.receive_bytes,
             high_water: usize::try_from(own.out_high_water).unwrap_or(usize::MAX),
             bulk_floor: if shared { window / 4 } else { 0 },
             small_floor: if shared { window / 8 } else { 0 },

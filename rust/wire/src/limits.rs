@@ -20,7 +20,8 @@ pub struct Limits {
     pub chunk_bytes: u32,
     /// Longest value that is sent or taken; at most half of `receive_bytes`.
     pub max_value_bytes: u64,
-    /// What the node holds of values that are arriving; one peer gets at most half.
+    /// What the node holds of values that are arriving; one peer gets at most half. Also what it holds of replies that a
+    /// peer does not take.
     pub receive_bytes: u64,
     /// Credit of one stream of items.
     pub stream_window: u64,

@@ -37,11 +37,17 @@ impl Driver {
                 let asker = super::looks::Asker::Own(end);
                 self.look(&verb, &body, now + timeout, asker);
             }
-            Command::ClientLook { connection, token, body } => self.client_look(connection, token, &body),
+            Command::ClientLook { connection, token, body, queued } => {
+                self.client_look(connection, token, &body);
+                drop(queued);
+            }
             Command::Opened(connection) => self.opened(&connection),
             Command::Closed(connection, cause) => self.closed(&connection, &cause),
             Command::Wanted(node) => self.hear(Input::Wanted { node }),
-            Command::Frame(connection, kind, payload) => self.frame(&connection, kind, &payload),
+            Command::Frame(connection, kind, payload, queued) => {
+                self.frame(&connection, kind, &payload);
+                drop(queued);
+            }
             Command::Busy(stack) => self.busy(stack),
             Command::Stop(reason, end) => {
                 self.stop_ends.push(end);

@@ -14,10 +14,11 @@ use mpreg_types::{
 use serde::{Deserialize, Serialize};
 
 use super::Driver;
+use super::look_replies::LookReplies;
 use crate::caller::End;
 use crate::client::nil;
 use crate::error::NodeError;
-use crate::look::{CandidateRow, decode_question, encode_answer};
+use crate::look::{CandidateRow, decode_question};
 use crate::views::{ChangeView, ChangesView, DescriptionView, EntryView, ExplanationView, MemberView};
 
 /// Looks that wait at one time, per node.
@@ -31,23 +32,6 @@ pub(super) enum Asker {
     Own(End),
     /// A client.
     Client(Arc<Connection>, StreamId),
-}
-
-impl Asker {
-    fn answer(self, answer: Result<Bytes, NodeError>) {
-        match self {
-            Self::Own(end) => end(answer),
-            Self::Client(connection, token) => {
-                for part in encode_answer(answer) {
-                    // A client that takes nothing is closed by its own full queue.
-                    if connection.send_look_reply(token, &part).is_err() {
-                        break;
-                    }
-                }
-                connection.flush();
-            }
-        }
-    }
 }
 
 /// What a caller asks candidates for, as Python writes it.
@@ -113,12 +97,20 @@ pub(super) struct Looks {
     kept: Vec<Kept>,
     /// Something changed since they were last tried.
     news: bool,
+    replies: LookReplies,
 }
 
 impl Looks {
     /// Something changed: whoever waits is to be tried again.
     pub(super) fn note_news(&mut self) {
         self.news = true;
+    }
+
+    fn answer(&self, asker: Asker, answer: Result<Bytes, NodeError>) {
+        match asker {
+            Asker::Own(end) => end(answer),
+            Asker::Client(connection, token) => self.replies.send(connection, token, answer),
+        }
     }
 
     /// When the first waiting look is due.
@@ -134,8 +126,8 @@ impl Looks {
 
     /// The node ends.
     pub(super) fn fail_all(&mut self, why: &str) {
-        for kept in self.kept.drain(..) {
-            kept.asker.answer(Err(NodeError::connection_lost(why)));
+        for kept in std::mem::take(&mut self.kept) {
+            self.answer(kept.asker, Err(NodeError::connection_lost(why)));
         }
     }
 }
@@ -165,7 +157,7 @@ impl Driver {
                 let until = self.now() + timeout;
                 self.look(&question.verb, &question.body, until, asker);
             }
-            Err(error) => asker.answer(Err(error)),
+            Err(error) => self.looks.answer(asker, Err(error)),
         }
     }
 
@@ -173,8 +165,8 @@ impl Driver {
     pub(super) fn look(&mut self, verb: &str, body: &[u8], until: Time, asker: Asker) {
         let own_call = matches!(asker, Asker::Own(_));
         match self.view(verb, body, own_call) {
-            Ok(Outcome::Now(answer)) => asker.answer(Ok(answer)),
-            Err(error) => asker.answer(Err(error)),
+            Ok(Outcome::Now(answer)) => self.looks.answer(asker, Ok(answer)),
+            Err(error) => self.looks.answer(asker, Err(error)),
             Ok(Outcome::Later(waiting)) if self.looks.kept.len() < WAITING_MAX => {
                 let until = match &waiting {
                     Waiting::Changes { .. } => until.min(self.now() + WATCH_MAX),
@@ -188,7 +180,7 @@ impl Driver {
             }
             Ok(Outcome::Later(_)) => {
                 let why = format!("{WAITING_MAX} views wait at this node already");
-                asker.answer(Err(NodeError::new(ErrorCode::Overloaded, why)));
+                self.looks.answer(asker, Err(NodeError::new(ErrorCode::Overloaded, why)));
             }
         }
     }
@@ -245,10 +237,10 @@ impl Driver {
         self.looks.news = false;
         for kept in std::mem::take(&mut self.looks.kept) {
             match self.ready(&kept) {
-                Some(answer) => kept.asker.answer(Ok(answer)),
+                Some(answer) => self.looks.answer(kept.asker, Ok(answer)),
                 None if kept.until <= now => {
                     let answer = self.in_vain(&kept);
-                    kept.asker.answer(answer);
+                    self.looks.answer(kept.asker, answer);
                 }
                 None => self.looks.kept.push(kept),
             }

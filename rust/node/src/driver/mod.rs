@@ -8,6 +8,7 @@ mod alarm;
 mod anew;
 mod dial;
 mod intake;
+mod look_replies;
 mod looks;
 mod outputs;
 mod peers;

@@ -337,3 +337,19 @@ async fn a_hundred_megabytes_arrive_unchanged() {
     let Incoming::Call { value, .. } = pair.acceptor.events.frame().await else { panic!() };
     assert!(flat(&value) == flat(&payload));
 }
+
+#[tokio::test]
+async fn replies_that_the_peer_does_not_take_are_held_within_a_limit() {
+    let bytes = 1 << 20;
+    let limits = Limits { max_value_bytes: 1 << 20, receive_bytes: 3 << 20, ..Limits::default() };
+    let (mut peer, half, _io) = raw(limits).await;
+    let reply =
+        |stream| half.connection.send_reply(StreamId(stream), &reply_head(1, bytes), &value(1, bytes));
+    assert_eq!([2, 4, 6].map(reply), [Ok(()), Ok(()), Ok(())]);
+    assert_eq!(reply(8), Err(SendError::NoRoom { max: 3 << 20 }));
+    let small = half.connection.send_reply(StreamId(10), &reply_head(1, 9), &value(1, 9));
+    assert_eq!(small, Ok(()), "small ones only need credit");
+    half.connection.flush();
+    while peer.frame().await.unwrap().header.flags != FrameFlags::LAST {}
+    assert_eq!(reply(12), Ok(()), "one was taken");
+}

@@ -107,13 +107,13 @@ impl Events {
         soon("the next event", self.0.recv()).await.expect("the handler is gone")
     }
 
-    /// The next frame; opening, admission and credit are passed over.
+    /// The next frame; opening, credit, and what is admitted and released are passed over.
     pub(crate) async fn frame(&mut self) -> Incoming {
         loop {
             match self.next().await {
                 Event::Frame(frame) => return frame,
-                Event::Opened | Event::Credit | Event::Admitted(_) => {}
-                other => panic!("a frame was expected, and this came: {other:?}"),
+                Event::Opened | Event::Credit | Event::Admitted(_) | Event::Released(_) => {}
+                other @ Event::Closed(_) => panic!("a frame was expected, and this came: {other:?}"),
             }
         }
     }
