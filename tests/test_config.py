@@ -33,11 +33,17 @@ def test_code_wins_over_environment_wins_over_file_wins_over_default(tmp_path: P
 
 
 def test_the_constructor_of_a_node_wins_over_the_environment() -> None:
-    environ = {"MPREG_CLUSTER": "us", "MPREG_SEEDS": "a:1, b:2", "MPREG_RESOURCES": "gpu", "MPREG_MAX_HOPS": "3"}
+    environ = {
+        "MPREG_CLUSTER": "us",
+        "MPREG_SEEDS": "b:2, a:1,b:2",
+        "MPREG_RESOURCES": "ssd,gpu",
+        "MPREG_MAX_HOPS": "3",
+    }
     found = resolve({"cluster": "eu", "seeds": None}, None, Surroundings(environ, None), role="node")
     assert found.own["cluster"] == "eu"
-    assert found.own["seeds"] == ("a:1", "b:2")
-    assert found.own["resources"] == ("gpu",)
+    assert found.own["seeds"] == ("b:2", "a:1"), "the order given is the order tried"
+    assert found.own["resources"] == ("gpu", "ssd")
+    assert resolve({"seeds": {"b:2", "a:1"}}, None, NOWHERE, role="node").own["seeds"] == ("a:1", "b:2")
     assert found.own["max_hops"] == 3
 
 

@@ -134,6 +134,7 @@ def test_check_lists_everything_that_is_wrong() -> None:
     [
         (["check"], {"MPREG_SEEDS": "a:1,nonsense"}, 'seeds of MPREG_SEEDS: "nonsense" is not an address'),
         (["check"], {"MPREG_LISTEN": "nonsense"}, 'listen of MPREG_LISTEN: "nonsense" is not an address'),
+        (["check"], {"MPREG_ADVERTISE": "nonsense"}, 'advertise of MPREG_ADVERTISE: "nonsense" is not an address'),
         (["check"], {"MPREG_TLS_CA": "ca.pem"}, "set tls_cert and tls_key too"),
         (["check"], {"MPREG_CONFIG": "~no-such-user/x"}, "MPREG_CONFIG: nobody has the home"),
         (["check", "--json"], {"MPREG_CONFIG": "~no-such-user/x"}, "MPREG_CONFIG: nobody has the home"),

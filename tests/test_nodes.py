@@ -84,7 +84,15 @@ async def test_a_reason_is_one_of_four() -> None:
         await node.stop(reason="maintenance")
 
 
-@pytest.mark.parametrize("bad", [{"listen": "nowhere"}, {"seeds": ["no address at all"]}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"listen": "nowhere"},
+        {"seeds": ["no address at all"]},
+        {"links": ["nowhere"]},
+        {"config": mpreg.Config(advertise="nowhere")},
+    ],
+)
 async def test_what_is_no_address_stops_the_start(bad: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MPREG_SECRET_FILE", child_environment()["MPREG_SECRET_FILE"])
     node = mpreg.Node("a", **bad)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, get_type_
 from mpreg._errors import ConfigError
 from mpreg._fields import (
     Field,
+    addresses,
+    as_list,
     as_text,
     clusters,
     field_of,
@@ -20,9 +22,7 @@ from mpreg._fields import (
     integer,
     name_of,
     optional,
-    parse_strings,
     resource_names,
-    strings,
     text_of,
 )
 
@@ -164,11 +164,11 @@ NODE_FIELDS: Final[Mapping[str, Field]] = types.MappingProxyType({
     "name": Field(lambda value, name: program_name() if value is None else name_of("node")(value, name), name_of("node")),
     "instance": Field(optional(name_of("instance")), name_of("instance")),
     "cluster": Field(name_of("cluster"), name_of("cluster"), "default"),
-    "resources": Field(resource_names, lambda t, n: resource_names(parse_strings(t, n), n), ()),
+    "resources": Field(resource_names, as_list(resource_names), ()),
     "listen": Field(text_of, text_of, "127.0.0.1:0"),
-    "seeds": Field(strings, parse_strings, ()),
-    "links": Field(strings, parse_strings, ()),
-    "trust": Field(clusters, lambda t, n: clusters(parse_strings(t, n), n), ()),
+    "seeds": Field(addresses, as_list(addresses), ()),
+    "links": Field(addresses, as_list(addresses), ()),
+    "trust": Field(clusters, as_list(clusters), ()),
     "max_hops": Field(_hops, as_text(_hops), 1),
 })  # fmt: skip
 """What a `Node` takes besides its config, and environment and file may say too."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import types
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin
 
@@ -44,6 +45,11 @@ def seconds(value: Any, name: str, *, least: float = 0.0, most: float = TIMEOUT_
 
 def strings(value: Any, name: str) -> tuple[str, ...]:
     """Any iterable of strings, sorted and once each; a plain string is refused, because its letters are never meant."""
+    return tuple(sorted(addresses(value, name)))
+
+
+def addresses(value: Any, name: str) -> tuple[str, ...]:
+    """As `strings`, but in the order given, which is the order tried; a set has none and is sorted."""
     if isinstance(value, str | bytes):
         raise ConfigError(f"{name} takes a set or list of strings, not one string: write [{shown(value)}]")
     try:
@@ -53,7 +59,7 @@ def strings(value: Any, name: str) -> tuple[str, ...]:
     for item in items:
         if not isinstance(item, str):
             raise ConfigError(f"{name} takes strings, not {shown(item)}")
-    return tuple(sorted(set(items)))
+    return tuple(dict.fromkeys(sorted(items) if isinstance(value, AbstractSet) else items))
 
 
 def resource_names(value: Any, name: str = "resources") -> tuple[str, ...]:
@@ -115,9 +121,9 @@ def _parse_number(text: str, name: str) -> int | float:
     raise ConfigError(f"{name} takes a number, not {text!r}")
 
 
-def parse_strings(text: str, name: str) -> tuple[str, ...]:
-    """Strings with commas between them."""
-    return strings([part.strip() for part in text.split(",") if part.strip()], name)
+def as_list(convert: Callable[[Any, str], Any]) -> Callable[[str, str], Any]:
+    """Reads strings with commas between them, then converts them."""
+    return lambda text, name: convert([part.strip() for part in text.split(",") if part.strip()], name)
 
 
 def name_of(kind: Literal["node", "instance", "cluster"]) -> Callable[[Any, str], str]:

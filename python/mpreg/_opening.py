@@ -29,7 +29,9 @@ def open_settings(
     # The order given is the order tried.
     entries = list(dict.fromkeys(addresses)) or list(resolved.own["seeds"])
     if not entries:
-        raise ConfigError('no node to connect to: give an address, connect("127.0.0.1:7000"), or set MPREG_SEEDS')
+        raise ConfigError(
+            'no node to connect to: give an address, connect("127.0.0.1:7000"), or set MPREG_SEEDS, or seeds in mpreg.toml'
+        )
     connect_logging(resolved.config.log_level)
     limit = resolved.config.timeout if timeout is None else timeout
     return client_settings(resolved, entries), seconds(limit, "timeout", least=0.001, most=TIMEOUT_MAX)

@@ -46,7 +46,8 @@ impl Node {
             |text: &String| Address::parse(text).map_err(|error| NodeError::config(error.to_string()));
         let listen = parse(&config.listen)?;
         let seeds = config.seeds.iter().map(parse).collect::<Result<_, _>>()?;
-        config.links.iter().try_for_each(|link| parse(link).map(drop))?;
+        // What is told to others must be an address for them.
+        config.links.iter().chain(&config.settings.advertise).try_for_each(|told| parse(told).map(drop))?;
         Ok(Self {
             shared: NodeShared::new(config)?,
             listen,
