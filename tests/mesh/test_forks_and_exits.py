@@ -348,6 +348,25 @@ async def test_the_interpreter_ends_at_once_whatever_is_under_way(children: Chil
         assert out == "called\n"
 
 
+@pytest.mark.parametrize("ending", ["sys.exit(3)", "raise KeyboardInterrupt"])
+@pytest.mark.parametrize("after", ["await client.call('double', 1)", "await mpreg.connect(address)"])
+async def test_a_program_ends_where_it_says_so(children: Children, address: str, after: str, ending: str) -> None:
+    """Also right after a call: its task is resumed by the mesh, and what it raises is still the loop's."""
+    script = f"""
+async def main():
+    client = await mpreg.connect(address)
+    {after}
+    {ending}
+
+try:
+    asyncio.run(main())
+except (SystemExit, KeyboardInterrupt) as said:
+    print("ended by", type(said).__name__)
+"""
+    out = await passes(children, script, address)
+    assert out == f"ended by {'SystemExit' if 'exit' in ending else 'KeyboardInterrupt'}\n"
+
+
 async def test_ctrl_c_ends_a_blocking_call(children: Children, address: str) -> None:
     child = children.run(
         PRELUDE

@@ -14,6 +14,7 @@ use std::time::Duration;
 use mpreg_node::{Caller, Done, Invocation, InvocationKey, Item, Mailbox, Replies};
 use mpreg_types::Payload;
 use parking_lot::Mutex;
+use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -71,6 +72,8 @@ struct State {
     calls_unsent: usize,
     /// Calls answered since the last flush.
     answers_unsent: usize,
+    /// What a task raised to end the program.
+    exit: Option<PyErr>,
 }
 
 /// Whether the loop drains.
@@ -126,6 +129,7 @@ impl Bridge {
             flush_scheduled: false,
             calls_unsent: 0,
             answers_unsent: 0,
+            exit: None,
         };
         let bridge = Arc::new(Self {
             event_loop: event_loop.clone().unbind(),
@@ -283,8 +287,10 @@ impl Bridge {
         state.flush_calls();
         state.flush_answers();
         let schedule = again && !mem::replace(&mut state.drain_scheduled, true);
+        let exit = state.exit.take();
         drop(state);
-        self.schedule_drain(py, schedule)
+        self.schedule_drain(py, schedule)?;
+        exit.map_or(Ok(()), Err)
     }
 
     /// Works through `items` and the local calls and answers that follow from them.
@@ -394,9 +400,13 @@ impl Bridge {
         Ok(())
     }
 
-    /// An exception that belongs to nobody goes to the loop's handler, never out of a drain.
+    /// An exception that belongs to nobody is written, and never ends a drain. One that ends the program goes to the
+    /// loop when the drain is over: a task that raised it was resumed in here instead of by the loop.
     fn report(&self, py: Python<'_>, result: PyResult<()>) {
-        if let Err(error) = result {
+        let Err(error) = result else { return };
+        if error.is_instance_of::<PySystemExit>(py) || error.is_instance_of::<PyKeyboardInterrupt>(py) {
+            self.state.lock().exit.get_or_insert(error);
+        } else {
             error.write_unraisable(py, Some(self.event_loop.bind(py)));
         }
     }
