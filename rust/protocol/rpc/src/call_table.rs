@@ -80,7 +80,8 @@ impl CallTable {
         budget: Arc<RetryBudget>,
         seed: u64,
     ) -> Self {
-        let slots = Slab::new(config.calls_max);
+        // The numbers of bridges are used again: what comes late for a former table must mean nothing to this one.
+        let slots = Slab::new(config.calls_max).counting_from((seed >> 32) as u32);
         Self {
             config,
             caller,

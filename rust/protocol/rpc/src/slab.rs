@@ -9,6 +9,8 @@ pub(crate) struct Slab<T> {
     free: u32,
     live: u32,
     max: u32,
+    /// Generation of a cell at its first use.
+    first: u32,
 }
 
 #[derive(Debug)]
@@ -25,7 +27,12 @@ enum Content<T> {
 
 impl<T> Slab<T> {
     pub(crate) fn new(max: u32) -> Self {
-        Self { cells: Vec::new(), free: 0, live: 0, max: max.min(SLOTS_MAX) }
+        Self { cells: Vec::new(), free: 0, live: 0, max: max.min(SLOTS_MAX), first: 0 }
+    }
+
+    /// The same, counting uses from `generation` on: so that indices of a former slab are none of this one.
+    pub(crate) fn counting_from(self, generation: u32) -> Self {
+        Self { first: Index::new(0, generation).generation, ..self }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -48,7 +55,7 @@ impl<T> Slab<T> {
         let slot = self.free;
         if slot as usize == self.cells.len() {
             self.free += 1;
-            self.cells.push(Cell { generation: 0, content: Content::Free { next: self.free } });
+            self.cells.push(Cell { generation: self.first, content: Content::Free { next: self.free } });
         }
         let cell = self.cells.get_mut(slot as usize)?;
         let index = Index::new(slot, cell.generation);

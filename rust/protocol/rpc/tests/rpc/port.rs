@@ -14,7 +14,7 @@ use mpreg_types::{
     ReplyExtras, ReplyHead, StreamId, Time,
 };
 
-use crate::cluster::{Cluster, INCARNATION};
+use crate::cluster::{Cluster, INCARNATION, node};
 
 pub(crate) const BRIDGE: u16 = 3;
 
@@ -102,6 +102,17 @@ pub(crate) struct Bench {
     pub(crate) done: Vec<Completion>,
 }
 
+fn table(
+    me: NodeId,
+    config: TableConfig,
+    workload: &Arc<Workload>,
+    retry: RetryConfig,
+    seed: u64,
+) -> CallTable {
+    let caller = Caller { origin: me, incarnation: INCARNATION, bridge: BRIDGE };
+    CallTable::new(config, caller, workload.clone(), Arc::new(RetryBudget::new(retry)), seed)
+}
+
 impl Bench {
     pub(crate) fn new(me: NodeId) -> Self {
         Self::with(me, TableConfig::default(), WorkloadConfig::default(), RetryConfig::default())
@@ -115,8 +126,6 @@ impl Bench {
     ) -> Self {
         let mut cluster = Cluster::seen_by(me);
         let workload = Workload::new(workload);
-        let caller = Caller { origin: me, incarnation: INCARNATION, bridge: BRIDGE };
-        let budget = Arc::new(RetryBudget::new(retry));
         let port = Port {
             snapshot: cluster.publish(),
             entry: None,
@@ -130,8 +139,14 @@ impl Bench {
             cancelled_local: Vec::new(),
             next_stream: 99,
         };
-        let table = CallTable::new(config, caller, workload.clone(), budget, 1);
+        let table = table(me, config, &workload, retry, 1);
         Self { cluster, table, port, workload, now: Time::from_millis(1000), done: Vec::new() }
+    }
+
+    /// The thread ends, and another one has the next table of the same number.
+    pub(crate) fn begin_anew(&mut self) {
+        let seed = 2 << 32;
+        self.table = table(node(1), TableConfig::default(), &self.workload, RetryConfig::default(), seed);
     }
 
     /// Publishes what the cluster looks like now.

@@ -78,6 +78,19 @@ fn a_reported_start_needs_no_word() {
 }
 
 /// A client's call, sent to its entry node on connection 9, whose deadline has passed.
+#[test]
+fn what_comes_late_for_a_former_table_of_the_same_number_is_nothing_to_the_next() {
+    let mut bench = bench();
+    bench.call("f");
+    let (on, _, former) = bench.sent(0);
+    bench.begin_anew();
+    bench.call("f");
+    assert_ne!(bench.sent(1).2, former);
+    bench.table.started(on, former, bench.now, &mut bench.port, &mut bench.done);
+    bench.lose(on.0, StreamId(u64::MAX));
+    assert_eq!(bench.failure().executed, Executed::Unknown, "nobody said that it runs");
+}
+
 fn clients_call(started: bool) -> Bench {
     let mut bench = Bench::new(node(1));
     bench.port.entry = Some(ConnectionId(9));
