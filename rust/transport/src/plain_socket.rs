@@ -80,9 +80,20 @@ impl PlainSocket {
     }
 
     /// Appends what fits, if the runtime has heard that something is there; 0 is the end.
+    ///
+    /// A read that leaves room has taken all there was (epoll(7)), so the runtime is told to wait for more; otherwise each
+    /// small frame would cost a second read that finds nothing.
     pub(crate) fn try_read(&self, into: &mut BytesMut) -> io::Result<usize> {
-        let room = into.capacity() - into.len();
-        self.waits()?.try_io(Interest::READABLE, |_| self.read(into, room))
+        let room = (into.capacity() - into.len()).min(ROOM_MAX);
+        let mut all = None;
+        let read = self.waits()?.try_io(Interest::READABLE, |_| match self.read(into, room)? {
+            count if (1..room).contains(&count) => {
+                all = Some(count);
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            count => Ok(count),
+        });
+        all.map_or(read, Ok)
     }
 
     /// Appends at most `room` bytes, whatever the runtime has heard.
@@ -107,5 +118,53 @@ impl PlainSocket {
 impl AsFd for PlainSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{ErrorKind, Write};
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    fn pair() -> (PlainSocket, UnixStream) {
+        let (near, far) = UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        (PlainSocket::new(near.into(), &Handle::current()).unwrap(), far)
+    }
+
+    fn room() -> BytesMut {
+        BytesMut::with_capacity(64)
+    }
+
+    #[tokio::test]
+    async fn after_a_read_that_leaves_room_the_kernel_is_not_asked_again_until_it_has_told_of_more() {
+        let (socket, mut far) = pair();
+        for word in [b"one", b"two"] {
+            far.write_all(word).unwrap();
+            socket.readable().await.unwrap();
+            let mut read = room();
+            assert_eq!(socket.try_read(&mut read).unwrap(), 3);
+            assert_eq!(&read[..], word);
+            far.write_all(b"...").unwrap();
+            let asked = socket.try_read(&mut read).map_err(|error| error.kind());
+            assert_eq!(asked, Err(ErrorKind::WouldBlock), "the runtime has not heard of it");
+            socket.readable().await.unwrap();
+            assert_eq!(socket.try_read(&mut read).unwrap(), 3, "nothing is missed");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_full_read_may_go_on_at_once_and_the_end_is_seen_after_a_short_one() {
+        let (socket, mut far) = pair();
+        far.write_all(&[7; 100]).unwrap();
+        drop(far);
+        socket.readable().await.unwrap();
+        let (mut first, mut rest) = (room(), room());
+        assert_eq!(socket.try_read(&mut first).unwrap(), 64);
+        assert_eq!(socket.try_read(&mut rest).unwrap(), 36);
+        socket.readable().await.unwrap();
+        assert_eq!(socket.try_read(&mut room()).unwrap(), 0);
     }
 }

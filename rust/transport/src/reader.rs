@@ -15,7 +15,7 @@ use crate::{AdmitError, Connection, Counters, FrameHandler, Goodbye, Incoming, L
 /// Read in one turn; then other connections get theirs.
 const TURN_BYTES: usize = 256 * 1024;
 /// Room of a read: from the first to the last, doubled while reads fill it.
-const READ_BYTES_MIN: usize = 16 * 1024;
+const READ_BYTES_MIN: usize = 4 * 1024;
 const READ_BYTES_MAX: usize = 256 * 1024;
 const PING_BYTES: usize = 8;
 
