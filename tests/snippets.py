@@ -1,7 +1,8 @@
 """Code from documents and examples, run as a user would: in a process of its own, what it prints compared.
 
 A fenced block ```` ```python run ```` is a whole program; ```` ```python file=NAME ```` is a module that the programs after it
-in the same document may import. What a program prints stands behind its `print(...)  # like this`.
+in the same document may import. What a program prints stands behind its `print(...)  # like this`. Modules of the recipes
+that need a server, and the cells of ```` ```python notebook ````, are run by tests/programs.
 """
 
 from __future__ import annotations
@@ -10,13 +11,11 @@ import dataclasses
 import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from mpreg.testing import child_environment
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+GUIDES = Path(__file__).parents[1] / "docs/guides"
 FENCE = re.compile(r"^```(\w+)([^\n]*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 EXPECTED = re.compile(r"^\s*print\(.*\)  # (.*)$", re.MULTILINE)
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Self, TypeVar
 
 from mpreg._errors import ConfigError
 from mpreg._fields import integer
+from mpreg._native import native
 from mpreg._outcome import Outcome
-from mpreg._portal import refuse_on_handler_loop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
@@ -101,7 +101,7 @@ class SyncMap(_Progress, Iterator[_T_co], Generic[_T_co]):
         return self
 
     def __next__(self) -> _T_co:
-        refuse_on_handler_loop("map")
+        native.refuse_on_serving_loop("map")
         result: _T_co = next(self._results)
         self.done += 1
         return result

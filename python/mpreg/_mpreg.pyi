@@ -61,6 +61,9 @@ def set_hooks(
 def forget_targets() -> None:
     """Drops what `call` has cached for its targets, in every caller: a function was marked again."""
 
+def refuse_on_serving_loop(verb: str, /) -> None:
+    """`ConfigError` if functions of some node run on this thread's running loop: waiting there would stop that node."""
+
 def log_to(sink: Callable[[int, str, str, dict[str, str]], None] | None, level: int, /) -> None:
     """Where log lines go: `sink(level, logger, message, fields)` on some loop's thread in batches; None: to stderr, by Rust.
 

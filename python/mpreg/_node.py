@@ -22,7 +22,7 @@ from mpreg._functions import Definition, Functions, Offering, mark_of, refuse_tw
 from mpreg._lifespan import Lifespan, checked
 from mpreg._logging import connect_logging, log_leaving
 from mpreg._native import native
-from mpreg._portal import Portal, handler_loops
+from mpreg._portal import Portal
 from mpreg._registration import Registration
 from mpreg._sources import Surroundings, node_settings, resolve
 from mpreg._sync import SyncCaller
@@ -226,6 +226,7 @@ class Node(Caller, Offering):
     @contextlib.contextmanager
     def running(self) -> Generator[SyncCaller]:
         """Runs the node on a loop of its own in a background thread; gives the blocking calling surface."""
+        native.refuse_on_serving_loop("node.running()")
         portal = Portal()
         try:
             portal.run(self.start)
@@ -328,11 +329,9 @@ class _Run:
         self.stopping: asyncio.Future[None] | None = None
         self.failure: ConfigError | None = None
         self.joining = False
-        self.loop = asyncio.get_running_loop()
-        self.blocking = SyncCaller(Portal(self.loop))
+        self.blocking = SyncCaller(Portal(asyncio.get_running_loop()))
         self.blocking.surface_of(core, timeout)
         self._watcher: asyncio.Task[None] | None = None
-        handler_loops.add(self.loop)
 
     def watch_end(self) -> None:
         """A node that has to go (its fixed instance is claimed twice) ends the block that runs it."""

@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-import weakref
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from mpreg._errors import ConfigError, ConnectionLostError
 
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 _T = TypeVar("_T")
-
-handler_loops: Final[weakref.WeakSet[asyncio.AbstractEventLoop]] = weakref.WeakSet()
-"""Loops on which some node of this process runs its functions."""
 
 
 class Portal:
@@ -50,7 +46,6 @@ class Portal:
 
     def run(self, start: Callable[[], Awaitable[_T]]) -> _T:
         """Waits for it; Ctrl-C cancels the work."""
-        refuse_on_handler_loop("this")
         future = self.submit(start)
         try:
             return future.result()
@@ -96,16 +91,3 @@ class Portal:
         self._thread = threading.Thread(target=main, name="mpreg-portal", daemon=True)
         self._thread.start()
         ready.wait()
-
-
-def refuse_on_handler_loop(verb: str) -> None:
-    """Waiting on a loop that runs handlers would stop the node; a notebook's loop may wait."""
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    if loop in handler_loops:
-        raise ConfigError(
-            f"{verb} would block the event loop that runs a node's functions: use `await` with that node (inside its "
-            "functions: ctx.node)"
-        )

@@ -12,7 +12,7 @@ from mpreg import _looks as looks
 from mpreg._map import CONCURRENCY, SyncMap, prepared
 from mpreg._native import native
 from mpreg._opening import open_settings
-from mpreg._portal import Portal, refuse_on_handler_loop
+from mpreg._portal import Portal
 from mpreg._remote import NOT_GIVEN, RemoteOptions, SelectionOptions, call_candidates, prepare
 from mpreg._sources import Surroundings
 from mpreg._watch import SyncWatch
@@ -301,7 +301,7 @@ class SyncClient(SyncCaller):
     """
 
     def __init__(self, *addresses: str, timeout: float | None = None, config: Config | None = None) -> None:
-        refuse_on_handler_loop("mpreg.SyncClient(...)")
+        native.refuse_on_serving_loop("mpreg.SyncClient(...)")
         super().__init__(Portal())
         settings, self._timeout = open_settings(addresses, timeout, config, Surroundings.of_process())
         self._core = native.ClientCore(settings)

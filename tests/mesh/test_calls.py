@@ -15,7 +15,7 @@ from mpreg.testing import wait_for
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from conftest import Way
+    from ways import Way
 
     from mpreg.testing import LocalMesh
 

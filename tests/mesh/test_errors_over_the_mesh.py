@@ -14,7 +14,7 @@ import mpreg
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Way
+    from ways import Way
 
     from mpreg.testing import LocalMesh
 

@@ -178,10 +178,18 @@ node = mpreg.Node("worker", seeds=[address])
 def pid() -> int:
     return os.getpid()
 
+handle = node.remote("pid")
+
+async def on_a_loop():
+    async with node:
+        assert await node.call(pid) == await handle() == os.getpid()
+
 def child():
     with node.running() as mesh:
         assert mesh.remote("pid")() == os.getpid()
+        assert node.blocking.call(pid) == os.getpid()
         print(node.id, flush=True)
+    asyncio.run(on_a_loop())
 
 for _ in range(2):
     assert in_a_fork(child) == 0

@@ -12,7 +12,7 @@ import mpreg
 from mpreg.testing import child_environment, wait_for
 
 if TYPE_CHECKING:
-    from conftest import Way
+    from ways import Way
 
 
 async def hang() -> None:

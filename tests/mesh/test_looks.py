@@ -10,7 +10,7 @@ import pytest
 import mpreg
 
 if TYPE_CHECKING:
-    from conftest import Way
+    from ways import Way
 
 
 async def test_looking_from_every_place(way: Way) -> None:

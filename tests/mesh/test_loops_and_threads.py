@@ -12,12 +12,12 @@ import pytest
 import uvloop
 
 import mpreg
-from mpreg.testing import LocalMesh, wait_for
+from mpreg.testing import LocalMesh, local_node, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from conftest import Way
+    from ways import Way
 
 LOOPS = {
     "asyncio": lambda main: asyncio.run(main()),
@@ -249,6 +249,20 @@ async def test_a_blocking_client_is_refused_where_it_would_stop_the_node(far: Wa
         return "refused"
 
     assert await far.caller.call(wrong) == "refused"
+
+
+async def test_a_loop_whose_nodes_have_stopped_may_wait_again(served: mpreg.Node) -> None:
+    """A notebook's loop outlives its nodes."""
+    async with local_node("cell") as first:
+        async with local_node("another"):
+            pass
+        with pytest.raises(mpreg.ConfigError, match=r"node.running\(\) would block .*use `await`"), first.running():
+            pass
+    async with LocalMesh(1) as mesh:
+        await mesh.kill(0)
+    with sync_client(served) as client:
+        assert client.call("double", 4) == 8
+        assert list(client.map("double", [1, 2])) == [2, 4]
 
 
 async def test_ctx_sync_works_in_a_thread_and_is_refused_on_the_loop(far: Way) -> None:

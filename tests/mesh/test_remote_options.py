@@ -16,7 +16,7 @@ from mpreg.testing import wait_for
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Way
+    from ways import Way
 
     from mpreg.testing import LocalMesh
 
@@ -97,7 +97,7 @@ async def test_a_thread_sees_that_its_call_was_cancelled(way: Way) -> None:
 
 
 async def test_a_client_that_goes_away_cancels_its_calls(mpreg_mesh: Callable[..., LocalMesh]) -> None:
-    from conftest import opened
+    from ways import opened
 
     async with mpreg_mesh(nodes=3) as mesh:
         for name in ("client of the callee", "client of another node"):
@@ -112,7 +112,7 @@ async def test_a_client_that_goes_away_cancels_its_calls(mpreg_mesh: Callable[..
 
 
 async def test_a_member_that_dies_cancels_its_calls(mpreg_mesh: Callable[..., LocalMesh]) -> None:
-    from conftest import opened
+    from ways import opened
 
     async with mpreg_mesh(nodes=3) as mesh, opened(mesh, "member") as way:
         hanging = Hanging(way)

@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::ffi::c_long;
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mpreg_node::{Caller, Done, Invocation, InvocationKey, Item, Mailbox, Replies};
@@ -30,6 +29,7 @@ use crate::ports::Ports;
 use crate::quiet_lane::QuietLane;
 use crate::remote::Handle;
 use crate::report::{Finish, Report};
+use crate::serving::{Serves, Serving};
 use crate::wake::EventFd;
 
 /// Items handled in one drain before the loop's other work gets its turn.
@@ -52,7 +52,7 @@ pub(crate) struct Bridge {
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) futures: Futures,
     pub(crate) jobs: Jobs,
-    serves: AtomicBool,
+    serving: Serving,
     state: Mutex<State>,
 }
 
@@ -139,7 +139,7 @@ impl Bridge {
             mailbox,
             futures: Futures::new(event_loop)?,
             jobs: Jobs::default(),
-            serves: AtomicBool::new(false),
+            serving: Serving::default(),
             state: Mutex::new(state),
         });
         let callbacks = LoopCallbacks::new(py, &bridge)?;
@@ -152,14 +152,14 @@ impl Bridge {
         self.event_loop.bind(py).clone()
     }
 
-    /// This loop runs handlers from now on.
-    pub(crate) fn serve(&self) {
-        self.serves.store(true, Ordering::Release);
+    /// A node's functions run on this loop for as long as the answer lives.
+    pub(crate) fn serve(&self) -> Serves {
+        self.serving.begin()
     }
 
-    /// True if handlers run on this loop.
+    /// True if functions of some node run on this loop.
     pub(crate) fn serves(&self) -> bool {
-        self.serves.load(Ordering::Acquire)
+        self.serving.goes_on()
     }
 
     /// True once its loop was closed: nothing will be drained any more.

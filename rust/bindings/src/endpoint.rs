@@ -28,31 +28,35 @@ const TARGETS_MAX: usize = 10_000;
 /// Through what an endpoint calls now; shared with the handles made from it.
 #[derive(Debug)]
 pub(crate) struct EndpointState {
-    generation: u32,
     through: RwLock<Through>,
 }
 
 #[derive(Debug)]
 enum Through {
-    Attached(Caller, Duration),
+    Attached(Attached),
     Detached(String),
+}
+
+/// What was started, and the process it was started in: an endpoint made before a fork may be started after it.
+#[derive(Debug)]
+struct Attached {
+    generation: u32,
+    caller: Caller,
+    timeout: Duration,
 }
 
 impl EndpointState {
     fn new() -> Arc<Self> {
-        Arc::new(Self {
-            generation: mpreg_node::generation(),
-            through: RwLock::new(Through::Detached(String::new())),
-        })
+        Arc::new(Self { through: RwLock::new(Through::Detached(String::new())) })
     }
 
     /// What to call through and the deadline of calls that name none, or why not.
     pub(crate) fn caller(&self, py: Python<'_>) -> PyResult<(Caller, Duration)> {
-        if self.generation != mpreg_node::generation() {
-            return Err(config_error(py, "it was made before fork; create it in the child"));
-        }
         match &*self.through.read() {
-            Through::Attached(caller, timeout) => Ok((caller.clone(), *timeout)),
+            Through::Attached(attached) if attached.generation != mpreg_node::generation() => {
+                Err(config_error(py, "it was made before fork; create it in the child"))
+            }
+            Through::Attached(attached) => Ok((attached.caller.clone(), attached.timeout)),
             Through::Detached(why) => Err(mesh_error(py, ErrorCode::ConnectionLost, why)),
         }
     }
@@ -77,7 +81,7 @@ impl EndpointState {
         args: &Bound<'py, PyTuple>,
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        loops::refuse_on_serving_loop(py)?;
+        loops::refuse_on_serving_loop(py, "this call")?;
         let (caller, timeout) = self.caller(py)?;
         let value = codec::encode_args(py, args.iter_borrowed(), kwargs, caller.max_value_bytes())?;
         blocking::call(py, &caller, handle, timeout, value)
@@ -100,7 +104,7 @@ impl EndpointState {
         py: Python<'py>,
         handle: &Arc<Handle>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        loops::refuse_on_serving_loop(py)?;
+        loops::refuse_on_serving_loop(py, "call_all")?;
         let (caller, timeout) = self.caller(py)?;
         let rows = blocking::request(py, |report| ask_candidates(&caller, handle, timeout, report))?;
         Ok(handles_of(py, self, handle, &rows)?.into_bound(py))
@@ -187,7 +191,8 @@ impl Endpoint {
             Ok(node) => node.get().caller(),
             Err(_) => core.cast::<ClientCore>()?.get().caller(),
         };
-        *self.state.through.write() = Through::Attached(caller, Duration::from_secs_f64(timeout));
+        let (generation, timeout) = (mpreg_node::generation(), Duration::from_secs_f64(timeout));
+        *self.state.through.write() = Through::Attached(Attached { generation, caller, timeout });
         Ok(())
     }
 
@@ -215,7 +220,7 @@ impl Endpoint {
         body: &Bound<'py, PyAny>,
         timeout: f64,
     ) -> PyResult<Bound<'py, PyAny>> {
-        loops::refuse_on_serving_loop(py)?;
+        loops::refuse_on_serving_loop(py, verb)?;
         let (caller, _) = self.state.caller(py)?;
         let (body, timeout) = (plain::encode(body)?, Duration::from_secs_f64(timeout));
         let answer =

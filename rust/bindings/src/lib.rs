@@ -31,6 +31,7 @@ mod quiet_lane;
 mod registration;
 mod remote;
 mod report;
+mod serving;
 mod settings;
 mod targets;
 mod test_network;
@@ -53,6 +54,7 @@ fn _mpreg(module: &Bound<'_, PyModule>) -> PyResult<()> {
     targets::add_to(module)?;
     module.add_function(wrap_pyfunction!(hooks::set_hooks, module)?)?;
     module.add_function(wrap_pyfunction!(log::log_to, module)?)?;
+    module.add_function(wrap_pyfunction!(loops::refuse_on_serving_loop, module)?)?;
     module.add("ambient", context::ambient(module.py())?)?;
     module.add_class::<call::Call>()?;
     module.add_class::<context::CallContext>()?;

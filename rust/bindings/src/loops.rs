@@ -68,13 +68,19 @@ fn find_or_open(py: Python<'_>, running: &Bound<'_, PyAny>, address: usize) -> P
 }
 
 /// A blocking call on a loop that runs handlers would wait for itself: it is an error that names the way out.
-pub(crate) fn refuse_on_serving_loop(py: Python<'_>) -> PyResult<()> {
+#[pyfunction]
+#[pyo3(signature = (verb, /))]
+pub(crate) fn refuse_on_serving_loop(py: Python<'_>, verb: &str) -> PyResult<()> {
     let Some(running) = running_loop(py)? else { return Ok(()) };
     let serves = ALL.lock().iter().any(|bridge| bridge.serves() && bridge.event_loop(py).is(&running));
     if serves {
-        let why =
-            "this would block the loop that runs the node's handlers; use `await` with the asynchronous verb";
-        return Err(config_error(py, why));
+        return Err(config_error(
+            py,
+            format!(
+                "{verb} would block the event loop that runs a node's functions: use `await` with that node (inside \
+                 its functions: ctx.node)"
+            ),
+        ));
     }
     Ok(())
 }

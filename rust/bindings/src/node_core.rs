@@ -13,6 +13,7 @@ use crate::hooks::{config_error, node_error};
 use crate::loops;
 use crate::registration::{self, Function, Mode};
 use crate::report::decoded;
+use crate::serving::Serves;
 use crate::settings;
 use crate::thread_pool::ThreadPool;
 use crate::watch::Watched;
@@ -26,6 +27,7 @@ struct LoopDispatcher {
 #[derive(Debug, Default)]
 struct Home {
     mailbox: Option<Arc<Mailbox>>,
+    serves: Option<Serves>,
 }
 
 impl Dispatcher for LoopDispatcher {
@@ -117,8 +119,8 @@ impl NodeCore {
     fn start<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Call>> {
         self.check_process(py)?;
         let bridge: Arc<Bridge> = loops::current_bridge(py)?;
-        bridge.serve();
-        self.on_loop.home.lock().mailbox = Some(bridge.mailbox.clone());
+        *self.on_loop.home.lock() =
+            Home { mailbox: Some(bridge.mailbox.clone()), serves: Some(bridge.serve()) };
         self.watched.serve_on(&bridge);
         bridge.request(py, decoded(), |report| self.node.start(report.into_callback()))
     }
@@ -126,12 +128,13 @@ impl NodeCore {
     fn stop<'py>(&self, py: Python<'py>, reason: &str) -> PyResult<Bound<'py, Call>> {
         self.check_process(py)?;
         let reason = LeaveReason::parse(reason).map_err(|error| config_error(py, error.to_string()))?;
-        let threads = self.threads.clone();
+        let (threads, on_loop) = (self.threads.clone(), self.on_loop.clone());
         loops::current_bridge(py)?.request(py, decoded(), |report| {
             let end = report.into_callback();
             let end = Box::new(move |result| {
                 // Joining may take a second, and this runs on the control thread: leave it to a thread of its own.
                 std::thread::spawn(move || threads.close());
+                on_loop.home.lock().serves = None;
                 end(result);
             });
             self.node.stop(reason, end);
@@ -164,6 +167,7 @@ impl NodeCore {
 
     fn kill(&self, py: Python<'_>) {
         py.detach(|| self.node.kill());
+        self.on_loop.home.lock().serves = None;
     }
 
     fn pause(&self, py: Python<'_>, paused: bool) {

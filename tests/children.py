@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -10,7 +13,6 @@ from typing import TYPE_CHECKING
 from mpreg.testing import child_environment, wait_for
 
 if TYPE_CHECKING:
-    import signal
     from pathlib import Path
 
 NODE = """
@@ -75,10 +77,14 @@ class Children:
         return self.run(script, name, str(self.flag), seeds=seed, **settings)
 
     def run(self, script: str, *arguments: str, **settings: str) -> Child:
-        number = len(self._running)
-        path = self._folder / f"child_{number}.py"
+        path = self._folder / f"child_{len(self._running)}.py"
         path.write_text(script)
-        child = Child([sys.executable, str(path), *arguments], self._folder / f"child_{number}", settings)
+        return self.python(str(path), *arguments, **settings)
+
+    def python(self, *arguments: str, **settings: str) -> Child:
+        """`python ARGUMENTS` in the test's folder; `settings` are `MPREG_*`."""
+        log = self._folder / f"child_{len(self._running)}"
+        child = Child([sys.executable, *arguments], log, settings)
         self._running.append(child)
         return child
 
@@ -93,8 +99,10 @@ class Child:
     def __init__(self, command: list[str], log: Path, settings: dict[str, str]) -> None:
         self._out, self._err = log.with_suffix(".out"), log.with_suffix(".err")
         with self._out.open("wb") as out, self._err.open("wb") as err:
+            environment = child_environment(**settings)
+            # A session of its own: whatever it started is ended with it.
             self.process = subprocess.Popen(
-                command, stdout=out, stderr=err, env=child_environment(**settings), cwd=log.parent
+                command, stdout=out, stderr=err, env=environment, cwd=log.parent, start_new_session=True
             )
         self.pid = self.process.pid
 
@@ -119,8 +127,10 @@ class Child:
         return self._err.read_text()
 
     def end(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
+        # One that ended well has waited for its own processes.
+        if self.process.poll() != 0:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
             self.process.wait()
 
 
