@@ -18,7 +18,7 @@ mod target;
 mod target_cache;
 mod unpack;
 
-pub use call::{METADATA_BYTES_MAX, PATH_MAX, Process, decode_call, encode_call};
+pub use call::{EXTRA_TEXT_BYTES_MAX, METADATA_BYTES_MAX, PATH_MAX, Process, decode_call, encode_call};
 pub use error::DecodeError;
 pub use reply::{decode_reply, encode_reply};
 pub use target::{RESOURCES_MAX, decode_target, encode_target};

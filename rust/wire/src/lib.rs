@@ -20,8 +20,8 @@ mod role;
 pub mod verify;
 
 pub use codec::{
-    DecodeError, METADATA_BYTES_MAX, PATH_MAX, Process, RESOURCES_MAX, TargetCache, decode_call,
-    decode_reply, decode_target, encode_call, encode_reply, encode_target,
+    DecodeError, EXTRA_TEXT_BYTES_MAX, METADATA_BYTES_MAX, PATH_MAX, Process, RESOURCES_MAX, TargetCache,
+    decode_call, decode_reply, decode_target, encode_call, encode_reply, encode_target,
 };
 pub use frame::{
     Frame, FrameError, FrameFlags, FrameHeader, FrameKind, HEADER_BYTES, cut_frame, decode_credit,

@@ -8,6 +8,8 @@ use crate::{DecodeError, TargetCache};
 
 /// Longest `metadata=` of a call, encoded.
 pub const METADATA_BYTES_MAX: usize = 4 * 1024;
+/// Longest text among the extras of a call: who sends it on adds to them, and it still has to fit a frame.
+pub const EXTRA_TEXT_BYTES_MAX: usize = 1024;
 /// Most clusters on a path.
 pub const PATH_MAX: usize = 16;
 
@@ -114,8 +116,7 @@ fn decode_origin(unpack: &mut Unpack<'_>) -> Result<Process, DecodeError> {
 }
 
 fn decode_extras(unpack: &mut Unpack<'_>) -> Result<CallExtras, DecodeError> {
-    let text =
-        |unpack: &mut Unpack<'_>, field| unpack.optional(|unpack| unpack.text(field).map(str::to_owned));
+    let text = |unpack: &mut Unpack<'_>, field| unpack.optional(|unpack| decode_text(unpack, field));
     let newer = unpack.record(EXTRAS_FIELDS, "extras")?;
     let extras = CallExtras {
         path: decode_path(unpack)?,
@@ -128,6 +129,14 @@ fn decode_extras(unpack: &mut Unpack<'_>) -> Result<CallExtras, DecodeError> {
     };
     unpack.skip(newer)?;
     Ok(extras)
+}
+
+fn decode_text(unpack: &mut Unpack<'_>, field: &'static str) -> Result<String, DecodeError> {
+    let text = unpack.text(field)?;
+    if text.len() > EXTRA_TEXT_BYTES_MAX {
+        return Err(DecodeError::TooMany { field, count: text.len(), max: EXTRA_TEXT_BYTES_MAX });
+    }
+    Ok(text.to_owned())
 }
 
 fn decode_metadata(unpack: &mut Unpack<'_>) -> Result<Bytes, DecodeError> {

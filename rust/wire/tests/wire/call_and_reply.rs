@@ -213,6 +213,9 @@ fn more_than_allowed_is_refused() {
     let metadata = Some(Bytes::from(vec![0; 4097]));
     let error = extras(CallExtras { metadata, ..CallExtras::default() });
     assert_eq!(error, DecodeError::TooMany { field: "metadata bytes", count: 4097, max: 4096 });
+    let trace = Some("x".repeat(1025));
+    let error = extras(CallExtras { trace, ..CallExtras::default() });
+    assert_eq!(error, DecodeError::TooMany { field: "trace", count: 1025, max: 1024 });
 }
 
 #[test]
