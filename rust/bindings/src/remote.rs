@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mpreg_node::Outgoing;
+use mpreg_node::{METADATA_BYTES_MAX, Outgoing};
 use mpreg_types::{
     CallExtras, ClusterId, ContractHash, FunctionId, FunctionName, HopBudget, PreparedTarget, ResourceSet,
     Selector, Target, Time, VersionConstraint, Wanted, WantedCluster,
@@ -243,9 +243,6 @@ fn seconds(py: Python<'_>, what: &str, seconds: f64) -> PyResult<Duration> {
         ))
     }
 }
-
-/// Most bytes of a call's metadata, encoded.
-const METADATA_BYTES_MAX: usize = 4096;
 
 fn encode_metadata(metadata: &Bound<'_, PyAny>) -> PyResult<bytes::Bytes> {
     let encoded = plain::encode(metadata)?;

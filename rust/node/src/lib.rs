@@ -49,6 +49,7 @@ pub use look::{CandidateRow, decode_candidates, encode_candidates_request};
 pub use mailbox::{Done, Item, Mailbox, News, PortId, Wake};
 pub use mpreg_rpc::CallKey;
 pub use mpreg_transport::{Faults, Lane, LaneRead, Network};
+pub use mpreg_wire::METADATA_BYTES_MAX;
 pub use node::Node;
 pub use node_shared::NodeShared;
 pub use port::{Completion, Outgoing, Port};
