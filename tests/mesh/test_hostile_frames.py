@@ -369,3 +369,17 @@ async def test_frames_cut_short_behind_the_proof_harm_nobody(address: str) -> No
         peer = await RawPeer.connect(address)
         peer.write(whole[:end])
         peer.close()
+
+
+async def test_no_stranger_ends_a_node_by_what_it_claims_to_know() -> None:
+    """It may make a node that has no members start again a few times, since a member would say the same."""
+    async with LocalMesh([mpreg.Node("lone")], transport="tcp") as mesh:
+        mesh.nodes[0].function("double")(double)
+        for _ in range(10):
+            peer = await RawPeer.dial(mesh.nodes[0].address)
+            said = raw_peer.unpack((await peer.next(HELLO)).payload[len(MAGIC) + 4 :])["incarnation"]
+            refusal = {"reason": {"stale_incarnation": {"known": said + 5, "said": said}}, "text": "later"}
+            peer.write(frame(REFUSE, pack(refusal)))
+            await peer.last()
+        async with mesh.connect(0) as client:
+            assert await client.call("double", 2) == 4

@@ -69,6 +69,8 @@ pub(crate) enum Command {
         known: Incarnation,
         /// The one that was refused.
         said: Incarnation,
+        /// This node dialled it, and so had chosen whom to ask.
+        dialled: bool,
     },
     /// Tell when the node has ended.
     Ended(End),

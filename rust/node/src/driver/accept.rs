@@ -98,7 +98,7 @@ impl Door {
         if let Err(error) = &shaken
             && let Some((known, said)) = refused_start(error)
         {
-            self.shared.command(Command::Outstarted { known, said });
+            self.shared.command(Command::Outstarted { known, said, dialled: false });
         }
         match shaken {
             // Shaken as a start that is over: the peer dials again, or is dialled.

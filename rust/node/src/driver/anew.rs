@@ -17,6 +17,9 @@ use crate::error::NodeError;
 /// How often a node goes above what peers know before it gives up: an honest cluster agrees on one start.
 const ANEW_MAX: u32 = 8;
 
+/// Starts beyond it are not believed: there has to be room for later ones for ever.
+const KNOWN_MAX: Incarnation = Incarnation(u64::MAX / 2);
+
 /// The latest start of `node` that this node knows of: an earlier one is refused.
 pub(super) fn known_start(engine: &RefCell<Engine>, node: NodeId) -> Option<Incarnation> {
     engine.borrow().membership().member(node).map(|member| member.identity.incarnation)
@@ -39,17 +42,17 @@ impl Driver {
     }
 
     /// A peer refused the start `said`, because it knows the start `known`. It has proved nothing, so a node that
-    /// others hold for a member does not end at its word.
-    pub(super) fn outstarted(&mut self, known: Incarnation, said: Incarnation) {
+    /// others hold for a member does not end at its word; and at the word of one that came by itself no node does.
+    pub(super) fn outstarted(&mut self, known: Incarnation, said: Incarnation, dialled: bool) {
         if said != self.shared.incarnation() || known <= said || self.stopping != Stopping::No {
             return;
         }
         let is_new = self.shared.is_starting() || !self.met;
-        if is_new && self.anew < ANEW_MAX && known < Incarnation(u64::MAX) {
+        if is_new && self.anew < ANEW_MAX && known < KNOWN_MAX {
             if let Err(error) = self.begin_anew(Incarnation::next(0, None, Some(known))) {
                 self.fatal = Some(error);
             }
-        } else if is_new || self.superseded || self.peers.is_empty() {
+        } else if self.superseded || (dialled && (is_new || self.peers.is_empty())) {
             self.fatal = Some(NodeError::config(format!(
                 "a later start of node {} is known (start {known}, this is {said}): a second process has its key. \
                  Stop one of them, or give each a data_dir of its own",

@@ -61,7 +61,7 @@ impl Driver {
                             tracing::warn!(node = %shared.label, address = %text, %reason, "no connection: refused");
                         }
                         if let Some((known, said)) = refused_start(&error) {
-                            shared.command(Command::Outstarted { known, said });
+                            shared.command(Command::Outstarted { known, said, dialled: true });
                         }
                         outcome = Err(outcome_of(&error));
                     }

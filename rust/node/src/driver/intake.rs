@@ -53,7 +53,7 @@ impl Driver {
                 self.stop_ends.push(end);
                 self.begin_stop(reason);
             }
-            Command::Outstarted { known, said } => self.outstarted(known, said),
+            Command::Outstarted { known, said, dialled } => self.outstarted(known, said, dialled),
             Command::Ended(end) => self.ended.push(end),
             Command::Kill => self.kill(),
             Command::Fingerprint(tell) => drop(tell.send(self.fingerprint())),
