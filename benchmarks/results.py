@@ -18,9 +18,11 @@ def machine() -> str:
 
 
 def write_section(title: str, body: str) -> None:
-    """Puts `body` in place of what stood under `## title`, or at the end."""
+    """Puts `body` in place of what stood under `## title`, or at the end; what stands above all sections stays."""
     text = FILE.read_text() if FILE.exists() else HEAD
-    _, *parts = f"\n{text}".split("\n## ")
+    head, *parts = text.split("\n## ")
     sections = dict(part.split("\n", 1) for part in parts)
     sections[title] = f"\n{body.strip()}\n"
-    FILE.write_text(HEAD + "".join(f"\n## {name}\n\n{text.strip()}\n" for name, text in sections.items()))
+    FILE.write_text(
+        f"{head.rstrip()}\n" + "".join(f"\n## {name}\n\n{text.strip()}\n" for name, text in sections.items())
+    )
