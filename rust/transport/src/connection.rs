@@ -316,7 +316,18 @@ impl Connection {
 
     /// Closes it in order: nothing new is taken, what was appended goes out, then the reason. Returns at once.
     pub fn close(&self, why: impl Into<Goodbye>) {
-        let mut outbox = self.outbox.lock();
+        self.close_in_order(self.outbox.lock(), why);
+    }
+
+    /// Closes it so, unless something waits to be written or an own call has not ended: no call can come in between.
+    pub fn close_if_quiet(&self, why: impl Into<Goodbye>) {
+        let outbox = self.outbox.lock();
+        if outbox.is_quiet() {
+            self.close_in_order(outbox, why);
+        }
+    }
+
+    fn close_in_order(&self, mut outbox: MutexGuard<'_, Outbox>, why: impl Into<Goodbye>) {
         if outbox.phase != Phase::Open {
             return;
         }

@@ -177,13 +177,15 @@ impl Driver {
         });
     }
 
-    /// Nobody has needed it for a while. Decided on the I/O thread, where no call can come in between.
+    /// Nobody has needed it for a while. Between the look and the end no call of the peer is taken in, which needs the
+    /// switch's lock, and no own one is begun.
     fn close_idle(&self, id: ConnectionId) {
         let Some(connection) = self.peers.find(id).cloned() else { return };
         let switch = self.switch.clone();
         self.runtime.on_io(move || {
-            if connection.is_quiet() && switch.lock().is_quiet(id) {
-                connection.close(CloseReason::Unused);
+            let switch = switch.lock();
+            if switch.is_quiet(id) {
+                connection.close_if_quiet(CloseReason::Unused);
             }
         });
     }

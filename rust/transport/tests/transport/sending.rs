@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use crate::common::ends::{Over, Setup};
 use crate::common::raw_peer::{RawPeer, frame};
 use crate::common::recorder::{Behaviour, Event};
-use crate::common::{call_head, flat, reply_head, value};
+use crate::common::{call_head, flat, reply_head, soon, value};
 
 async fn raw(limits: Limits) -> (RawPeer, crate::common::ends::Half, crate::common::ends::IoThread) {
     RawPeer::connect(Role::Node, limits, Behaviour::default()).await
@@ -51,6 +51,25 @@ async fn the_first_unsent_stream_is_the_first_that_the_peer_never_sees_a_byte_of
     let whole = seen.iter().filter(|frame| frame.header.kind == FrameKind::Call).count() as u64;
     let torn = u64::from(!peer.torn().is_empty());
     assert_eq!(lost.first_unsent.0, 1 + 2 * (whole + torn));
+}
+
+#[tokio::test]
+async fn a_connection_with_a_call_under_way_is_not_closed_for_being_quiet() {
+    let (mut peer, mut half, _io) = raw(Limits::default()).await;
+    let stream = half.connection.send_call(&call_head(1, 9), &value(1, 9)).unwrap();
+    half.connection.close_if_quiet(CloseReason::Unused);
+    half.connection.flush();
+    assert_eq!(peer.frame().await.unwrap().header.kind, FrameKind::Call);
+    peer.write(&reply(stream, 9)).await;
+    assert!(matches!(half.events.frame().await, Incoming::Reply { .. }));
+    soon("the end of the call", async {
+        while !half.connection.is_quiet() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    half.connection.close_if_quiet(CloseReason::Unused);
+    assert_eq!(peer.frame().await.unwrap().header.kind, FrameKind::Goodbye);
 }
 
 #[tokio::test]
