@@ -88,6 +88,7 @@ class Mark:
     version_given: bool
     contract: str
     text: str
+    idempotent: bool
     raises: tuple[type[Exception], ...]
     options: Mapping[str, Any]
 
@@ -165,7 +166,9 @@ def mark_of(function: Callable[..., Any]) -> Mark:
         raise ConfigError(f"{label} is registered under {', '.join(names)}: call it by one of these names")
     # Several versions of one function object: any of them will do, they are the same code.
     first = marks[0]
-    return first if len(marks) == 1 else dataclasses.replace(first, version_given=False)
+    if len(marks) == 1:
+        return first
+    return dataclasses.replace(first, version_given=False, idempotent=all(mark.idempotent for mark in marks))
 
 
 class Offering:
@@ -311,6 +314,7 @@ def _mark(definition: Definition, options: Mapping[str, Any]) -> Mark:
         definition.version_given,
         definition.signature.contract,
         definition.signature.text,
+        definition.idempotent,
         definition.raises,
         {name: value for name, value in options.items() if name != "implements"},
     )

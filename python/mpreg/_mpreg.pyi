@@ -228,6 +228,7 @@ class RemoteCore:
         metadata: Mapping[str, Any] | None = None,
         convert: Converter | None = None,  # of the result: what `_hints.compile` returned
         raises: tuple[type[BaseException], ...] | None = None,
+        idempotent: bool = False,  # the function object was declared so; a catalog at hand knows better
     ) -> Self:
         """Names, version and resources are parsed here: `ConfigError` before any I/O."""
     def call(self, /, *args: Any, **kwargs: Any) -> Call[Any]: ...

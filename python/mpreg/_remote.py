@@ -124,7 +124,15 @@ def prepare(
     mark = mark_of(target)
     given.setdefault("version", mark.constraint)
     convert = Signature.of(target).convert_result
-    return make(caller, name=mark.name, contract=mark.contract, convert=convert, raises=mark.raises, **given)
+    return make(
+        caller,
+        name=mark.name,
+        contract=mark.contract,
+        convert=convert,
+        raises=mark.raises,
+        idempotent=mark.idempotent,
+        **given,
+    )
 
 
 def selection(target: Any, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -353,6 +353,35 @@ async def test_a_client_finds_another_entry_node(mpreg_mesh: Callable[..., Local
                 assert (change.what, change.entry.name) == ("added", "g")
 
 
+@pytest.mark.parametrize("idempotent", [True, False])
+async def test_a_call_by_a_function_object_knows_whether_it_may_be_sent_again(
+    mpreg_mesh: Callable[..., LocalMesh], *, idempotent: bool
+) -> None:
+    """When the entry node dies with the call, its client is all that is left to know."""
+    started: list[str] = []
+
+    async def work(ctx: mpreg.Context) -> str:
+        started.append(ctx.node.name)
+        if len(started) == 1:
+            await asyncio.Event().wait()
+        return ctx.node.name
+
+    async with mpreg_mesh(nodes=2) as mesh:
+        mesh.nodes[0].function(idempotent=idempotent)(work)
+        await mesh.converged()
+        async with mesh.connect(0, 1) as client:
+            call = asyncio.ensure_future(client.call(work))
+            await wait_for(lambda: started)
+            mesh.nodes[1].function(idempotent=idempotent)(work)
+            await mesh.kill(0)
+            if idempotent:
+                assert await call == "node-1"
+            else:
+                with pytest.raises(mpreg.ConnectionLostError):
+                    await call
+    assert started == ["node-0", "node-1"][: 1 + idempotent]
+
+
 async def test_a_client_waits_for_its_entry_node_to_come_back(mpreg_mesh: Callable[..., LocalMesh]) -> None:
     async with mpreg_mesh(nodes=1) as mesh:
         offer(mesh.nodes[0], "f")

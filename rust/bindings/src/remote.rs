@@ -25,6 +25,8 @@ pub(crate) struct Handle {
     /// `None`: what the caller was attached with.
     pub(crate) timeout: Option<Duration>,
     retries: u8,
+    /// The function object at hand was declared so.
+    idempotent: bool,
     max_hops: Option<HopBudget>,
     metadata: Option<bytes::Bytes>,
     pub(crate) convert: Option<Py<PyAny>>,
@@ -57,7 +59,7 @@ impl Handle {
             target: self.target.clone(),
             deadline: now + timeout,
             retries: self.retries,
-            idempotent: false,
+            idempotent: self.idempotent,
             max_hops: self.max_hops,
             extras: extras.map(Box::new),
         })
@@ -69,6 +71,7 @@ impl Handle {
             target,
             timeout: self.timeout,
             retries: 0,
+            idempotent: self.idempotent,
             max_hops: self.max_hops,
             metadata: self.metadata.clone(),
             convert: self.convert.as_ref().map(|convert| convert.clone_ref(py)),
@@ -84,6 +87,7 @@ impl Handle {
             target: self.target.clone(),
             timeout: self.timeout,
             retries: self.retries,
+            idempotent: self.idempotent,
             max_hops: self.max_hops,
             metadata: self.metadata.clone(),
             convert: self.convert.as_ref().map(|convert| convert.clone_ref(py)),
@@ -114,7 +118,7 @@ impl RemoteCore {
     #[pyo3(signature = (
         caller, /, *, name = None, id = None, version = "*", resources = None, cluster = None, contract = None,
         timeout = None, max_hops = None, retries = 2, wait = 0.5, sticky = None, metadata = None, convert = None,
-        raises = None,
+        raises = None, idempotent = false,
     ))]
     #[expect(clippy::too_many_arguments, reason = "the options of `remote(...)`, each by its keyword")]
     fn py_new(
@@ -133,6 +137,7 @@ impl RemoteCore {
         metadata: Option<&Bound<'_, PyAny>>,
         convert: Option<Py<PyAny>>,
         raises: Option<Py<PyTuple>>,
+        idempotent: bool,
     ) -> PyResult<Self> {
         let py = caller.py();
         let bad = |error: mpreg_types::NameError| config_error(py, error.to_string());
@@ -154,6 +159,7 @@ impl RemoteCore {
             target: Arc::new(PreparedTarget::new(Target::Select(selector))),
             timeout: timeout.map(|timeout| seconds(py, "timeout", timeout)).transpose()?,
             retries,
+            idempotent,
             max_hops: max_hops.map(HopBudget::new).transpose().map_err(bad)?,
             metadata,
             convert,
