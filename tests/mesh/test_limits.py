@@ -14,6 +14,8 @@ from mpreg.testing import child_environment, wait_for
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from children import Children
+
     from mpreg.testing import LocalMesh
 
 
@@ -145,3 +147,30 @@ async def test_a_client_sees_a_catalog_that_is_longer_than_its_queue(mpreg_mesh:
         node.function(f"f{number}", doc="x" * 50_000)(lambda: None)
     async with mpreg_mesh([node]) as mesh, mesh.connect() as client:
         assert {len(entry.doc) for entry in await client.catalog()} == {50_000}
+
+
+MORE_THAN_A_LOOP_HOLDS = """
+import asyncio, os, mpreg
+
+node = mpreg.Node("full")
+
+@node.function
+async def hang():
+    await asyncio.Event().wait()
+
+async def main():
+    async with node, mpreg.connect(node.address) as client:
+        handle = client.remote(hang, retries=0)
+        calls = [handle() for _ in range(262_144)]
+        beyond = await asyncio.gather(*(handle() for _ in range(3)), return_exceptions=True)
+        print(*(type(each).__name__ for each in beyond), flush=True)
+        os._exit(0)
+
+asyncio.run(main())
+"""
+
+
+async def test_each_call_beyond_what_a_loop_holds_gets_its_error(children: Children) -> None:
+    child = children.run(MORE_THAN_A_LOOP_HOLDS)
+    assert await child.exit_code() == 0, child.err
+    assert child.out.split() == ["OverloadedError"] * 3
