@@ -48,6 +48,8 @@ struct State {
     /// Taken off the queue so far: tells whether it moves.
     taken: u64,
     threads: usize,
+    /// Of those, how many have not had the interpreter yet.
+    starting: usize,
     active: usize,
     idle: usize,
     standing_by: bool,
@@ -71,7 +73,11 @@ pub(crate) fn end_all(py: Python<'_>) {
         drop(state);
         exit::interrupt(py, &names);
     }
-    exit::await_or_give_up(py, || pools.iter().all(|pool| pool.state.lock().active == 0));
+    let wants_none = |pool: &Arc<Shared>| {
+        let state = pool.state.lock();
+        state.active == 0 && state.starting == 0
+    };
+    exit::await_or_give_up(py, || pools.iter().all(wants_none));
 }
 
 impl ThreadPool {
@@ -158,17 +164,23 @@ impl Shared {
         let builder = std::thread::Builder::new().name("mpreg-handler".to_owned());
         if let Ok(handle) = builder.spawn(move || own.run()) {
             state.threads += 1;
+            state.starting += 1;
             state.handles.push(handle);
         }
     }
 
     fn run(self: Arc<Self>) {
+        if exit::has_begun() {
+            self.state.lock().starting -= 1;
+            exit::hold_back();
+        }
         // Attached once and detached again: the thread keeps its interpreter state, so attaching later is cheap.
         Python::attach(|py| {
             // A thread without a name is only not asked to come out at the end.
             let name = exit::this_thread(py).ok();
             self.state.lock().names.extend(name);
             py.detach(|| {
+                self.state.lock().starting -= 1;
                 let mut replies = Replies::default();
                 while self.wait_for_work() {
                     Python::attach(|py| self.work_off(py, &mut replies));
