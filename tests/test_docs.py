@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -11,8 +12,6 @@ from pathlib import Path
 
 import pytest
 from snippets import Block, blocks, run
-
-from mpreg.testing import child_environment
 
 ROOT = Path(__file__).parents[1]
 LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
@@ -46,18 +45,24 @@ def test_a_program_prints_what_it_says(modules: list[Block], block: Block, tmp_p
     run(program, tmp_path)
 
 
-def shown_tests() -> list:
-    return [pytest.param(b, id=str(d.relative_to(ROOT))) for d in documents() for b in blocks(d) if b.how == "test"]
-
-
-@pytest.mark.parametrize("block", shown_tests())
-def test_a_test_passes(block: Block, tmp_path: Path) -> None:
-    (tmp_path / "pytest.ini").write_text(
-        "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n"
-    )
-    (tmp_path / "test_shown.py").write_text(block.code)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)]
-    done = subprocess.run(command, cwd=tmp_path, env=child_environment(), capture_output=True, text=True, check=False)
+@pytest.mark.parametrize(
+    "document", [each for each in documents() if "```python test" in each.read_text()], ids=lambda path: path.stem
+)
+def test_shown_tests_pass_side_by_side_whatever_the_machine_is_set_to(document: Path, tmp_path: Path) -> None:
+    for number, block in enumerate(blocks(document)):
+        if block.how == "test":
+            (tmp_path / f"test_shown_{number}.py").write_text(block.code)
+        elif block.how.startswith("file="):
+            (tmp_path / block.how.removeprefix("file=")).write_text(block.code)
+    (tmp_path / "mpreg.toml").write_text("nonsense = 1\n")
+    hostile = {
+        **os.environ,
+        "MPREG_SEEDS": "10.255.255.1:7000",
+        "MPREG_LISTEN": "10.255.255.2:7000",
+        "MPREG_NONSENSE": "1",
+    }
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider"]
+    done = subprocess.run(command, cwd=tmp_path, env=hostile, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

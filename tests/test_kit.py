@@ -1,4 +1,4 @@
-"""The kit's parts that need no mesh; meshes: test_local_mesh."""
+"""The kit's parts that need no mesh; meshes: mesh/test_kit_meshes.py."""
 
 from __future__ import annotations
 

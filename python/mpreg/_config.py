@@ -113,6 +113,11 @@ class Config:
         """What is not a default."""
         return {name: getattr(self, name) for name in self.sources}
 
+    def without(self, names: Iterable[str]) -> Config:
+        """A copy in which these are not given."""
+        left = {name: value for name, value in self.given().items() if name not in set(names)}
+        return made(left, {name: self.sources[name] for name in left})
+
 
 def made(values: Mapping[str, Any], sources: Mapping[str, str]) -> Config:
     """A config whose values came from `sources`."""

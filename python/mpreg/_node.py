@@ -245,12 +245,17 @@ class Node(Caller, Offering):
             self._run.body = asyncio.current_task()
 
     async def _start(
-        self, surroundings: Surroundings, overrides: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
+        self,
+        surroundings: Surroundings,
+        overrides: Mapping[str, Any],
+        defaults: Mapping[str, Any] | None = None,
+        without: Iterable[str] = (),
     ) -> None:
         if self._run is not None:
             raise ConfigError(f"node {self.name} is started already")
         own = {**self._given, **overrides}
-        resolved = resolve(own, self._config, surroundings, role="node", defaults=defaults)
+        config = self._config and self._config.without(without)
+        resolved = resolve(own, config, surroundings, role="node", defaults=defaults)
         connect_logging(resolved.config.log_level)
         run = self._run = _Run(native.NodeCore(node_settings(resolved)), resolved.config.timeout)
         self._own, self._timeout = resolved.own, resolved.config.timeout
@@ -355,9 +360,11 @@ class _Run:
 # pyright: reportPrivateUsage=false
 
 
-async def start_in(node: Node, surroundings: Surroundings, overrides: Mapping[str, Any]) -> None:
-    """`node.start()` in other surroundings, with settings that win over the node's own."""
-    await node._start(surroundings, overrides)  # noqa: SLF001
+async def start_in(
+    node: Node, surroundings: Surroundings, overrides: Mapping[str, Any], *, without: Iterable[str] = ()
+) -> None:
+    """`node.start()` in other surroundings, with settings that win over the node's own, and without some of its config."""
+    await node._start(surroundings, overrides, without=without)  # noqa: SLF001
 
 
 def serve_with(node: Node, overrides: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:

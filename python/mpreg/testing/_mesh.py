@@ -31,15 +31,21 @@ Nodes: TypeAlias = "Node | int | Iterable[Node | int]"
 _SHAPES: Final = ("star", "ring", "chain", "full")
 _TRANSPORTS: Final = ("memory", "tcp")
 _NODES_MAX: Final = 1_000
+_CLUSTERS_MAX: Final = 16
+_SLOWEST: Final = 60_000.0
+_DEPLOYED: Final = ("advertise", "secret_file", "tls_ca", "tls_cert", "tls_key")
+"""What the config of one's own node may say for where it is deployed, and means nothing in memory."""
 _numbers: Final = itertools.count()
 
 
 class LocalMesh:
     """`async with LocalMesh(nodes=5, shape="ring") as mesh:` starts the nodes and stops them at the end.
 
-    - `nodes`: how many, or your own nodes; whatever their `listen`, `seeds`, `links` and `trust` say, they run here.
+    - `nodes`: how many, or your own nodes; whatever their `listen`, `seeds`, `links` and `trust` say, they run here,
+      in memory also whatever certificates, secret and `advertise` their config names.
     - `clusters`: over how many clusters the nodes are spread in turn; `shape`: who is whose seed.
     - `seed`: makes names of instances the same each time; `transport`: "memory", or "tcp" on loopback, port 0.
+    - `config`: of the nodes that the mesh makes.
     """
 
     def __init__(
@@ -54,11 +60,14 @@ class LocalMesh:
     ) -> None:
         if shape not in _SHAPES or transport not in _TRANSPORTS:
             raise ConfigError(f"shape takes one of {', '.join(_SHAPES)}; transport one of {', '.join(_TRANSPORTS)}")
-        integer(clusters, "clusters", least=1, most=16)
+        integer(clusters, "clusters", least=1, most=_CLUSTERS_MAX)
         self._shape, self._transport, self.seed = shape, transport, seed
         chance = random.Random(seed)  # noqa: S311 - the same names each time are the point
+        self._makes = isinstance(nodes, int)
         if isinstance(nodes, int):
             integer(nodes, "nodes", least=1, most=_NODES_MAX)
+            if clusters > nodes:
+                raise ConfigError(f"{clusters} clusters need as many nodes, not {nodes}")
             self.nodes = [
                 Node(
                     f"node-{number}",
@@ -69,7 +78,9 @@ class LocalMesh:
                 for number in range(nodes)
             ]
         else:
-            self.nodes = list(nodes)
+            self.nodes = _checked(nodes)
+            if clusters != 1 or config is not None:
+                raise ConfigError("your own nodes say their cluster and config themselves: Node(cluster=, config=)")
         """All nodes, in the order they were started."""
         self._mesh = f"{os.getpid()}-{next(_numbers)}"
         self._running: list[Node] = []
@@ -87,7 +98,7 @@ class LocalMesh:
 
     def connect(self, *to: Node | int) -> Connecting:
         """A client of these nodes (of the first by default): `async with mesh.connect() as client:`."""
-        nodes = [self._node(each) for each in to] or self.nodes[:1]
+        nodes = [self._live(each) for each in to or (0,)]
         return Connecting(tuple(node.address for node in nodes), None, None, surroundings())
 
     async def __aenter__(self) -> Self:
@@ -114,6 +125,16 @@ class LocalMesh:
     async def __aexit__(self, *_: object) -> None:
         await self._stop()
 
+    if not TYPE_CHECKING:
+        # A type checker finds it; others are told what to write.
+
+        def __enter__(self) -> None:
+            raise TypeError(
+                "LocalMesh needs `async with`; a test without a loop: fixture mpreg_environ, node.running()"
+            )
+
+        def __exit__(self, *_: object) -> None: ...
+
     async def start(self, node: Node | int) -> None:
         """Starts one of its nodes again after `kill` or `node.stop()`."""
         await self._start(self.nodes.index(self._node(node)))
@@ -132,6 +153,8 @@ class LocalMesh:
 
     def slow(self, a: Nodes, b: Nodes, ms: float) -> None:
         """Adds `ms` milliseconds to each way between `a` and `b`, until `heal()`."""
+        if not 0 <= ms <= _SLOWEST:
+            raise ConfigError(f"ms takes 0 to {_SLOWEST:g} milliseconds, not {ms!r}")
         for one, other in self._pairs(a, b):
             core_of(one).slow(core_of(other), ms / 1000)
             core_of(other).slow(core_of(one), ms / 1000)
@@ -150,23 +173,27 @@ class LocalMesh:
 
     async def kill(self, node: Node | int) -> None:
         """Ends a node as `kill -9` would: its connections break, nobody is told."""
-        gone = self._node(node)
+        gone = self._live(node)
         self._running.remove(gone)
         await abandon(gone)
 
     def pause(self, node: Node | int) -> None:
         """Stops a node as SIGSTOP would, until `resume`."""
-        core_of(self._node(node)).pause(True)  # noqa: FBT003 - as above
-        self._paused.add(id(self._node(node)))
+        paused = self._live(node)
+        core_of(paused).pause(True)  # noqa: FBT003 - as above
+        self._paused.add(id(paused))
 
     def resume(self, node: Node | int) -> None:
         """Lets a paused node go on."""
-        core_of(self._node(node)).pause(False)  # noqa: FBT003 - as above
-        self._paused.discard(id(self._node(node)))
+        paused = self._live(node)
+        core_of(paused).pause(False)  # noqa: FBT003 - as above
+        self._paused.discard(id(paused))
 
     async def converged(self, *, timeout: float = 10.0) -> None:  # noqa: ASYNC109 - told in the error
         """Returns when all nodes that can reach each other see the same members and the same catalog."""
         doubts: list[str] = []
+        if not any(node.is_started for node in self._running):
+            raise ConfigError("no node of this mesh runs: write `async with LocalMesh(...) as mesh:`")
 
         async def agreed() -> bool:
             doubts[:] = [doubt for group in self._groups() if (doubt := await _disagreement(group))]
@@ -199,11 +226,27 @@ class LocalMesh:
 
     def _several(self, which: Any) -> list[Node]:
         if isinstance(which, Node | int):
-            return [self._node(which)]
-        return [self._node(each) for each in which]
+            return [self._live(which)]
+        return [self._live(each) for each in which]
 
     def _node(self, which: Node | int) -> Node:
-        return self.nodes[which] if isinstance(which, int) else which
+        if isinstance(which, int):
+            if not -len(self.nodes) <= which < len(self.nodes):
+                raise ConfigError(f"this mesh has the nodes 0 to {len(self.nodes) - 1}, not {which}")
+            return self.nodes[which]
+        if which not in self.nodes:
+            raise ConfigError(
+                f"{which!r} is no node of this mesh: give it to LocalMesh([...]) or `await mesh.add(node)`"
+            )
+        return which
+
+    def _live(self, which: Node | int) -> Node:
+        node = self._node(which)
+        if node not in self._running or not node.is_started:
+            raise ConfigError(
+                f"{node!r} does not run here: `async with` starts the mesh, `await mesh.start(node)` this one again"
+            )
+        return node
 
     async def _start(self, number: int) -> None:
         node = self.nodes[number]
@@ -214,13 +257,17 @@ class LocalMesh:
             "links": [gateway.address for gateway in _first_of_each(self._running) if gateway.cluster != node.cluster],
             "trust": sorted(clusters - {node.cluster}),
         }
-        await start_in(node, surroundings(), overrides)
-        self._running.append(node)
+        is_deployed = not self._makes and self._transport == "memory"
+        await start_in(node, surroundings(), overrides, without=_DEPLOYED if is_deployed else ())
+        if node not in self._running:
+            self._running.append(node)
 
     def _seeds_of(self, node: Node) -> list[Node]:
         """Those that run already; a ring is closed by its last node."""
         up = [
-            each for each in self.nodes if each in self._running and each.cluster == node.cluster and each is not node
+            each
+            for each in self.nodes
+            if each in self._running and each.is_started and each.cluster == node.cluster and each is not node
         ]
         if self._shape == "full" or not up:
             return up
@@ -231,10 +278,24 @@ class LocalMesh:
 
     async def _stop(self) -> None:
         for node in self._running:
-            if id(node) in self._paused:
+            if id(node) in self._paused and node.is_started:
                 self.resume(node)
-        await asyncio.gather(*(node.stop() for node in self._running))
+        ends = await asyncio.gather(*(node.stop() for node in self._running), return_exceptions=True)
         self._running.clear()
+        for end in ends:
+            # All have stopped; what a lifespan raised at its end is the test's to see.
+            if end is not None:
+                raise end
+
+
+def _checked(nodes: Any) -> list[Node]:
+    try:
+        given: list[Any] = list(nodes)
+    except TypeError:
+        given = [nodes]
+    if not given or len(set(map(id, given))) < len(given) or not all(isinstance(each, Node) for each in given):
+        raise ConfigError(f"nodes takes how many, or a list of your own, each once: [app.node, ...]; not {nodes!r}")
+    return given
 
 
 def _first_of_each(nodes: Sequence[Node]) -> list[Node]:

@@ -1,6 +1,6 @@
-"""The pytest plugin: fixtures `mpreg_mesh` and `mpreg_node`. Imports nothing but pytest until one of them is used.
+"""The pytest plugin: fixtures `mpreg_mesh`, `mpreg_node` and `mpreg_environ`. Imports nothing but pytest until one is used.
 
-Both are factories of async context managers, so they work with every asyncio plugin and in any loop:
+The first two are factories of async context managers, so they work with every asyncio plugin and in any loop:
 
     async def test_price(mpreg_mesh):
         async with mpreg_mesh(nodes=3) as mesh: ...
@@ -69,6 +69,27 @@ def mpreg_node() -> Callable[..., AbstractAsyncContextManager[Node]]:
     from mpreg.testing import local_node
 
     return local_node
+
+
+@pytest.fixture
+def mpreg_environ(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """For programs that start their nodes and clients themselves: this process, too, sees nothing of the machine.
+
+    Neither its `MPREG_*` nor its `mpreg.toml`, and the kit's secret. Called, it sets what a deployment would:
+    `mpreg_environ(seeds=mesh.nodes[0].address)` is `MPREG_SEEDS`.
+    """
+    from mpreg.testing import child_environment
+
+    def set_environ(**settings: str) -> None:
+        environ = child_environment(**settings)
+        for name in set(os.environ).difference(environ):
+            monkeypatch.delenv(name)
+        for name, value in environ.items():
+            if os.environ.get(name) != value:
+                monkeypatch.setenv(name, value)
+
+    set_environ()
+    return set_environ
 
 
 _SEED = pytest.StashKey[int]()
