@@ -423,14 +423,19 @@ def once():
         assert mesh.call("double", 1) == 2
 
 once()
-before = counts()
+descriptors, threads = counts()
+# One socket, closed for the network, may be held after a round or not; 150 rounds leave no more of them.
+def left():
+    now = counts()
+    return now[0] - descriptors > 1 or now[1] > threads
+
 for _ in range(10):
     once()
 end = time.monotonic() + 5
-while counts() > before and time.monotonic() < end:
+while left() and time.monotonic() < end:
     gc.collect()
     time.sleep(0.01)
-assert counts() <= before, (before, counts())
+assert not left(), (descriptors, threads, counts())
 """,
         address,
     )
