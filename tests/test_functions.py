@@ -107,8 +107,8 @@ class Shop:
 @pytest.mark.parametrize(
     ("function", "name", "options", "told"),
     [
-        (stream, None, {}, "is a generator"),
-        (async_stream, None, {}, "is a generator"),
+        (stream, None, {"inline": True}, "is a generator"),
+        (async_stream, None, {"inline": True}, "leave inline=True out"),
         (coroutine, None, {"inline": True}, "leave inline=True out"),
         (Shop.method, None, {}, r"register the bound method, node.function\(obj.method\)"),
         (Shop.__dict__["made"], None, {}, "classmethod is bound to nothing"),

@@ -42,9 +42,10 @@ if TYPE_CHECKING:
     from mpreg._functions import Functions
     from mpreg._logging import LogContext
     from mpreg._map import Map, SyncMap
-    from mpreg._mpreg import Call, __version__
+    from mpreg._mpreg import Call, Stream, __version__
     from mpreg._node import Node
     from mpreg._outcome import Outcome
+    from mpreg._streams import SyncStream
     from mpreg._sync import SyncCaller, SyncClient, SyncRemote
     from mpreg._views import Candidate, Change, Explanation, FunctionDescription, FunctionEntry, Member
     from mpreg._watch import SyncWatch, Watch
@@ -88,10 +89,12 @@ __all__ = [
     "Remote",
     "RemoteError",
     "RouteLoopError",
+    "Stream",
     "SyncCaller",
     "SyncClient",
     "SyncMap",
     "SyncRemote",
+    "SyncStream",
     "SyncWatch",
     "TooLargeError",
     "Watch",
@@ -109,9 +112,10 @@ _HOMES: Final = {
     "_functions": ("Functions",),
     "_logging": ("LogContext",),
     "_map": ("Map", "SyncMap"),
-    "_mpreg": ("Call", "__version__"),
+    "_mpreg": ("Call", "Stream", "__version__"),
     "_node": ("Node",),
     "_outcome": ("Outcome",),
+    "_streams": ("SyncStream",),
     "_sync": ("SyncCaller", "SyncClient", "SyncRemote"),
     "_views": ("Candidate", "Change", "Explanation", "FunctionDescription", "FunctionEntry", "Member"),
     "_watch": ("SyncWatch", "Watch"),

@@ -16,14 +16,14 @@ from mpreg._remote import NOT_GIVEN, Remote, RemoteOptions, SelectionOptions, pr
 from mpreg._watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping
+    from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
     from typing import Unpack
 
     from typing_extensions import TypeForm
 
     from mpreg._context import Context
     from mpreg._map import Errors
-    from mpreg._mpreg import Call
+    from mpreg._mpreg import Call, Stream
     from mpreg._outcome import Outcome
     from mpreg._views import Explanation, FunctionDescription, FunctionEntry, Member
 
@@ -67,6 +67,28 @@ class Caller(native.CallerCore):
         def call(self, fn: str, /, *args: Any, **kwargs: Any) -> Call[Any]: ...
         def call(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
             """Calls a function by its object (typed) or its name, with its own arguments. Options stand in `remote`."""
+            ...
+
+        @overload
+        def stream(
+            self, fn: Callable[_P, AsyncIterator[_T] | Iterator[_T]], /, *args: _P.args, **kwargs: _P.kwargs
+        ) -> Stream[_T]: ...
+        @overload
+        def stream(
+            self,
+            fn: Callable[Concatenate[Context, _P], AsyncIterator[_T] | Iterator[_T]],
+            /,
+            *args: _P.args,
+            **kwargs: _P.kwargs,
+        ) -> Stream[_T]: ...
+        @overload
+        def stream(self, fn: str, /, *args: Any, **kwargs: Any) -> Stream[Any]: ...
+        def stream(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+            """The items of a generator, by its object (typed) or its name: `async for item in caller.stream(f, ...)`.
+
+            The deadline covers the time to the first item. Leaving the loop, `aclose()` or dropping it cancels the
+            generator.
+            """
             ...
 
     @overload

@@ -66,6 +66,7 @@ class Definition:
     concurrency: int | None
     timeout: float | None
     mode: Mode
+    streaming: bool
     raises: tuple[type[Exception], ...]
     doc: str
 
@@ -292,6 +293,7 @@ def define(function: Any, name: str | None, options: dict[str, Any], *, prefix: 
         concurrency=_or_none(options.get("concurrency"), lambda v: integer(v, "concurrency", least=1, most=10_000_000)),
         timeout=_or_none(options.get("timeout"), lambda v: seconds(v, "timeout", least=0.001, most=TIMEOUT_MAX)),
         mode=_mode(plain, inline=_flag(options, "inline")),
+        streaming=_is_streaming(plain),
         raises=raises,
         doc=options.get("doc") or inspect.getdoc(plain) or "",
     )
@@ -368,13 +370,25 @@ def _is_unbound_method(function: Any) -> bool:
     return not (isinstance(found, type) and isinstance(vars(found).get(name), staticmethod))
 
 
-def _mode(function: Any, *, inline: bool) -> Mode:
-    # A callable object runs its class's `__call__`; `inspect` looks through methods and partials by itself.
+def _called(function: Any) -> Any:
+    """A callable object runs its class's `__call__`; `inspect` looks through methods and partials by itself."""
     is_plain = inspect.isroutine(function) or isinstance(function, functools.partial)
-    target = cast("Any", function if is_plain else type(cast("object", function)).__call__)
-    if inspect.isasyncgenfunction(target) or inspect.isgeneratorfunction(target):
-        raise ConfigError(f"{_label(function)} is a generator; streams are not part of this version: return a list")
-    if inspect.iscoroutinefunction(target):
+    return cast("Any", function if is_plain else type(cast("object", function)).__call__)
+
+
+def _is_streaming(function: Any) -> bool:
+    target = _called(function)
+    return inspect.isasyncgenfunction(target) or inspect.isgeneratorfunction(target)
+
+
+def _mode(function: Any, *, inline: bool) -> Mode:
+    target = _called(function)
+    if inspect.isgeneratorfunction(target) and inline:
+        raise ConfigError(
+            f"{_label(function)} is a generator, which may run for long: leave inline=True out, and it runs in a worker "
+            "thread, or make it async def, and it runs on the loop"
+        )
+    if inspect.iscoroutinefunction(target) or inspect.isasyncgenfunction(target):
         if inline:
             raise ConfigError(f"{_label(function)} is async and runs on the loop anyway: leave inline=True out")
         return "async"

@@ -9,7 +9,7 @@ handlers; it starts no thread and imports neither asyncio nor anything outside t
 """
 
 import sys
-from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Mapping
 from contextvars import ContextVar
 from types import GenericAlias
 from typing import Any, Final, Literal, Protocol, Self, TypeAlias, TypeVar, final
@@ -152,6 +152,26 @@ class Call(Coroutine[Any, Any, _T_co]):
     def close(self) -> None: ...
     def __class_getitem__(cls, item: Any) -> GenericAlias: ...
 
+@final
+class Stream(AsyncIterator[_T_co]):
+    """Items of a stream: asked for when it was made, read by one task of the loop that made it.
+
+    A batch of items is read without a pass of the loop. Dropped, closed, or its reading task cancelled, it cancels the
+    generator; dropped without ever being iterated it warns (RuntimeWarning).
+    """
+
+    def __aiter__(self) -> Self: ...
+    def __anext__(self) -> Coroutine[Any, Any, _T_co]: ...
+    def ready(self, limit: int) -> list[_T_co]:
+        """What is there already, at most `limit` items."""
+    def close(self) -> None:
+        """Cancels the generator; what was not read is dropped. From any thread; twice changes nothing."""
+    def aclose(self) -> Coroutine[Any, Any, None]:
+        """The same, to be awaited."""
+    def __aenter__(self) -> Coroutine[Any, Any, Self]: ...
+    def __aexit__(self, _kind: object, _value: object, _traceback: object) -> Coroutine[Any, Any, None]: ...
+    def __class_getitem__(cls, item: Any) -> GenericAlias: ...
+
 @disjoint_base
 class _Endpoint:
     """Base of the two below; subclassed by Python. `__new__` takes and ignores any arguments.
@@ -198,6 +218,8 @@ class CallerCore(_Endpoint):
 
     def call(self, target: Any, /, *args: Any, **kwargs: Any) -> Call[Any]:
         """Hot. `ConfigError` on a thread without a running loop, naming `SyncClient` and `ctx.sync`."""
+    def stream(self, target: Any, /, *args: Any, **kwargs: Any) -> Stream[Any]:
+        """The same for the items of a generator."""
 
 class BlockingCore(_Endpoint):
     """Base of `SyncClient` and of `ctx.sync`."""
@@ -233,6 +255,7 @@ class RemoteCore:
         """Names, version and resources are parsed here: `ConfigError` before any I/O."""
     def call(self, /, *args: Any, **kwargs: Any) -> Call[Any]: ...
     def call_blocking(self, /, *args: Any, **kwargs: Any) -> Any: ...
+    def open_stream(self, /, *args: Any, **kwargs: Any) -> Stream[Any]: ...
     def candidates(self) -> Call[list[RemoteCore]]:
         """For `call_all`: a handle for each candidate known now (`Target::Direct`, no retries elsewhere).
 
@@ -291,6 +314,12 @@ class _Registration(Protocol):
     def doc(self) -> str: ...
     @property
     def mode(self) -> Literal["async", "thread", "inline"]: ...
+    @property
+    def streaming(self) -> bool:
+        """A generator: its answer is a stream of items."""
+    @property
+    def pump(self) -> Callable[..., Coroutine[Any, Any, None]] | None:
+        """Of an asynchronous generator: `pump(generator, push)` is the coroutine that drives it."""
     @property
     def function(self) -> Callable[..., Any]: ...
     @property

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from mpreg._streams import pump
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Coroutine, Mapping
 
     from mpreg._context import Context
     from mpreg._functions import Definition, Mode, Scope
@@ -31,6 +33,8 @@ class Registration:
     signature: str
     doc: str
     mode: Mode
+    streaming: bool
+    pump: Callable[..., Coroutine[Any, Any, None]] | None
     function: Callable[..., Any]
     make_context: Callable[[CallContext], object] | None
     parameters: tuple[Parameter, ...]
@@ -54,6 +58,8 @@ class Registration:
             signature=signature.text,
             doc=definition.doc,
             mode=definition.mode,
+            streaming=definition.streaming,
+            pump=pump if definition.streaming and definition.mode == "async" else None,
             function=definition.function,
             make_context=make_context if signature.takes_context else None,
             parameters=signature.parameters,

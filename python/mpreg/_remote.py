@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypedDict, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypedDict, TypeVar, cast, overload
 
 from mpreg import _mpreg
 from mpreg._errors import ConfigError, EncodeError, MpregError
@@ -15,12 +15,13 @@ from mpreg._outcome import Outcome
 from mpreg._signature import Signature
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
-    from mpreg._mpreg import BlockingCore, Call, CallerCore, Converter
+    from mpreg._mpreg import BlockingCore, Call, CallerCore, Converter, Stream
 
 _P = ParamSpec("_P")
 _R_co = TypeVar("_R_co", covariant=True)
+_T = TypeVar("_T")
 _RemoteT = TypeVar("_RemoteT", bound="native.RemoteCore")
 
 MAX_HOPS: Final = 16
@@ -57,6 +58,20 @@ class Remote(native.RemoteCore, Generic[_P, _R_co]):
             ...
     else:
         __call__ = native.RemoteCore.call
+
+    if TYPE_CHECKING:
+
+        @overload
+        def stream(
+            self: Remote[_P, AsyncIterator[_T] | Iterator[_T]], /, *args: _P.args, **kwargs: _P.kwargs
+        ) -> Stream[_T]: ...
+        @overload
+        def stream(self, /, *args: _P.args, **kwargs: _P.kwargs) -> Stream[_R_co]: ...
+        def stream(self, /, *args: Any, **kwargs: Any) -> Any:
+            """Asks for the items of a generator; `async for` over what it returns."""
+            ...
+    else:
+        stream = native.RemoteCore.open_stream
 
     async def call_all(self, /, *args: _P.args, **kwargs: _P.kwargs) -> list[Outcome[_R_co]]:
         """Calls every matching node known now, and answers for each; a node that fails is an `Outcome` with its error."""

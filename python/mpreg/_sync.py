@@ -15,10 +15,11 @@ from mpreg._opening import open_settings
 from mpreg._portal import Portal
 from mpreg._remote import NOT_GIVEN, RemoteOptions, SelectionOptions, call_candidates, prepare
 from mpreg._sources import Surroundings
+from mpreg._streams import SyncStream
 from mpreg._watch import SyncWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Mapping
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
     from concurrent.futures import Future
     from typing import Unpack
 
@@ -61,6 +62,16 @@ class SyncRemote(native.RemoteCore, Generic[_P, _R_co]):
         """Starts the call and returns at once."""
         return self._portal.submit(lambda: self.call(*args, **kwargs))
 
+    @overload
+    def stream(
+        self: SyncRemote[_P, AsyncIterator[_T] | Iterator[_T]], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> SyncStream[_T]: ...
+    @overload
+    def stream(self, /, *args: _P.args, **kwargs: _P.kwargs) -> SyncStream[_R_co]: ...
+    def stream(self, /, *args: Any, **kwargs: Any) -> Any:
+        """Asks for the items of a generator; `for` over what it returns."""
+        return SyncStream[Any](self._portal, lambda: self.open_stream(*args, **kwargs))
+
     def call_all(self, /, *args: _P.args, **kwargs: _P.kwargs) -> list[Outcome[_R_co]]:
         """Calls every matching node known now, and answers for each; a node that fails is an `Outcome` with its error."""
         candidates = self.candidates_blocking()
@@ -97,6 +108,25 @@ class SyncCaller(native.BlockingCore):
         def call(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
             """Calls a function by its object (typed) or its name and waits for the result."""
             ...
+
+    @overload
+    def stream(
+        self, fn: Callable[_P, AsyncIterator[_T] | Iterator[_T]], /, *args: _P.args, **kwargs: _P.kwargs
+    ) -> SyncStream[_T]: ...
+    @overload
+    def stream(
+        self,
+        fn: Callable[Concatenate[Context, _P], AsyncIterator[_T] | Iterator[_T]],
+        /,
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> SyncStream[_T]: ...
+    @overload
+    def stream(self, fn: str, /, *args: Any, **kwargs: Any) -> SyncStream[Any]: ...
+    def stream(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+        """The items of a generator, by its object (typed) or its name: `for item in caller.stream(f, ...)`."""
+        handle = self._prepare(fn)
+        return SyncStream[Any](self.portal, lambda: handle.open_stream(*args, **kwargs))
 
     @overload
     def submit(

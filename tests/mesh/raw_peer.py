@@ -96,7 +96,6 @@ def hello(key: Key, role: str, *, versions: tuple[int, int] = (1, 1), **changes:
             "max_frame_bytes": FRAME_BYTES_MAX,
             "max_value_bytes": 1 << 30,
             "connection_window": 16 << 20,
-            "stream_window": 256 << 10,
             "pending_calls": 65_536,
         },
         "role": role,

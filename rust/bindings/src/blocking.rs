@@ -14,7 +14,7 @@ use mpreg_types::Payload;
 use parking_lot::{Condvar, Mutex};
 use pyo3::prelude::*;
 
-use crate::completion::{PendingCall, Settled, outcome};
+use crate::completion::{PendingCall, Settled, Waiter, outcome};
 use crate::exit;
 use crate::hooks::node_error;
 use crate::ports::Ports;
@@ -105,9 +105,9 @@ pub(crate) fn call<'py>(
     value: Payload,
 ) -> PyResult<Bound<'py, PyAny>> {
     let now = mpreg_node::now();
-    let outgoing = handle.outgoing(py, timeout, now)?;
+    let outgoing = handle.outgoing(py, timeout, now, false)?;
     with_ports(|thread| {
-        let pending = PendingCall { future: py.None(), handle: handle.clone() };
+        let pending = PendingCall { waiter: Waiter::Thread, handle: handle.clone() };
         let begun = thread.ports.begin(caller, &thread.mailbox, outgoing, value, pending, now);
         let (port, key) = begun.map_err(|error| node_error(py, &error))?;
         thread.ports.flush();

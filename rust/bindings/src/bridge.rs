@@ -4,13 +4,15 @@
 //! replies complete futures, invocations run, and what was written meanwhile leaves with one flush per connection.
 //! Only the loop's thread touches the state, and no lock is held while Python code runs: a resumed task may call again.
 
+mod streams;
+
 use std::collections::HashMap;
 use std::ffi::c_long;
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mpreg_node::{Caller, Done, Invocation, InvocationKey, Item, Mailbox, Replies};
+use mpreg_node::{CallKey, Caller, Done, Invocation, InvocationKey, Item, Mailbox, PortId, Replies};
 use mpreg_types::Payload;
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
@@ -18,11 +20,12 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::call::{Call, Pending};
-use crate::completion::{PendingCall, Settled, outcome};
+use crate::completion::{PendingCall, Settled, Waiter, outcome};
 use crate::exit;
 use crate::futures::Futures;
 use crate::hooks::node_error;
 use crate::invocation::Answer;
+use crate::item_sink::Sink;
 use crate::jobs::Jobs;
 use crate::loop_callbacks::LoopCallbacks;
 use crate::ports::Ports;
@@ -52,6 +55,8 @@ pub(crate) struct Bridge {
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) futures: Futures,
     pub(crate) jobs: Jobs,
+    /// Streams whose next item waits for credit.
+    sinks: Mutex<HashMap<InvocationKey, Arc<Sink>>>,
     serving: Serving,
     state: Mutex<State>,
 }
@@ -139,6 +144,7 @@ impl Bridge {
             mailbox,
             futures: Futures::new(event_loop)?,
             jobs: Jobs::default(),
+            sinks: Mutex::default(),
             serving: Serving::default(),
             state: Mutex::new(state),
         });
@@ -177,10 +183,24 @@ impl Bridge {
         timeout: Duration,
         value: Payload,
     ) -> PyResult<Bound<'py, Call>> {
-        let now = mpreg_node::now();
-        let outgoing = handle.outgoing(py, timeout, now)?;
         let future = self.futures.create(py)?.unbind();
-        let pending = PendingCall { future: future.clone_ref(py), handle: handle.clone() };
+        let waiter = Waiter::Future(future.clone_ref(py));
+        let pending = PendingCall { waiter, handle: handle.clone() };
+        let (port, key) = self.begin(py, caller, timeout, value, pending)?;
+        Bound::new(py, Call::new(self.clone(), future, Pending::Call(port, key)))
+    }
+
+    fn begin(
+        &self,
+        py: Python<'_>,
+        caller: &Caller,
+        timeout: Duration,
+        value: Payload,
+        pending: PendingCall,
+    ) -> PyResult<(PortId, CallKey)> {
+        let now = mpreg_node::now();
+        let stream = matches!(pending.waiter, Waiter::Stream(_));
+        let outgoing = pending.handle.outgoing(py, timeout, now, stream)?;
         let mut state = self.state.lock();
         let (port, key) = state
             .ports
@@ -202,7 +222,7 @@ impl Bridge {
             drop(state);
             self.call_soon(py, |callbacks| callbacks.flush(py))?;
         }
-        Bound::new(py, Call::new(self.clone(), future, Pending::Call(port, key)))
+        Ok((port, key))
     }
 
     /// Starts an operation of the control thread; `start` is given what it reports its end to.
@@ -226,7 +246,12 @@ impl Bridge {
     pub(crate) fn cancel(&self, py: Python<'_>, pending: &Pending) {
         let mut state = self.state.lock();
         let dropped = match pending {
-            Pending::Call(port, key) => state.ports.cancel(*port, *key).map(|pending| pending.future),
+            Pending::Call(port, key) => {
+                state.ports.cancel(*port, *key).and_then(|pending| match pending.waiter {
+                    Waiter::Future(future) => Some(future),
+                    Waiter::Stream(_) | Waiter::Thread => None,
+                })
+            }
             Pending::Request(request) => state.requests.remove(request).map(|request| request.future),
         };
         if state.draining == Draining::No {
@@ -299,12 +324,14 @@ impl Bridge {
             let mut invocations = Vec::new();
             let mut done = Vec::new();
             let mut cancelled = Vec::new();
+            let mut resumed = Vec::new();
             let now = mpreg_node::now();
             let mut state = self.state.lock();
             for item in items.drain(..) {
                 match item {
                     Item::Invoke(invocation) => invocations.push(*invocation),
                     Item::Cancel(key) => cancelled.push(key),
+                    Item::Resume(key) => resumed.push(key),
                     Item::Done(finished) => {
                         done.extend(state.requests.remove(&finished.request).map(|f| (f, finished)));
                     }
@@ -313,11 +340,16 @@ impl Bridge {
             }
             state.ports.arm(now);
             state.ports.take_invocations(&mut invocations);
+            let readers = state.ports.feed_readers();
             let settled = state.ports.take_settled();
             drop(state);
             // First of all: a handler that is cancelled cleans up before whoever waits for the stop goes on.
             self.cancel_invocations(py, cancelled);
             self.finish_requests(py, done);
+            for reading in &readers {
+                self.wake_reader(py, reading);
+            }
+            self.resume_sinks(py, resumed);
             self.settle(py, settled);
             self.run(py, invocations);
             let mut state = self.state.lock();
@@ -330,8 +362,17 @@ impl Bridge {
 
     fn settle(&self, py: Python<'_>, settled: Vec<Settled>) {
         for Settled { pending, result, node } in settled {
-            let outcome = outcome(py, result, node.as_deref(), &pending.handle);
-            self.report(py, self.futures.complete(pending.future.bind(py), outcome));
+            match pending.waiter {
+                Waiter::Future(future) => {
+                    let outcome = outcome(py, result, node.as_deref(), &pending.handle);
+                    self.report(py, self.futures.complete(future.bind(py), outcome));
+                }
+                Waiter::Stream(reading) => {
+                    reading.end(result.err());
+                    self.wake_reader(py, &reading);
+                }
+                Waiter::Thread => {}
+            }
         }
     }
 
@@ -379,9 +420,10 @@ impl Bridge {
         let mut state = self.state.lock();
         state.lane.leave();
         let gone = (mem::take(&mut state.ports), mem::take(&mut state.requests));
+        let sinks = mem::take(&mut *self.sinks.lock());
         drop(state);
         // What goes with them may run Python code that comes back here.
-        drop(gone);
+        drop((gone, sinks));
     }
 
     fn schedule_drain(&self, py: Python<'_>, schedule: bool) -> PyResult<()> {

@@ -133,10 +133,15 @@ impl Drop for Call {
             return;
         }
         Python::attach(|py| {
+            // It may go while an exception is on its way, which must arrive.
+            let raised = PyErr::take(py);
             self.bridge.cancel(py, &self.pending);
             let text = c"a Call was never awaited, so it was cancelled; write `await` before it";
             if let Err(error) = PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), text, 1) {
                 error.write_unraisable(py, None);
+            }
+            if let Some(raised) = raised {
+                raised.restore(py);
             }
         });
     }

@@ -9,13 +9,25 @@ use pyo3::prelude::*;
 
 use crate::codec;
 use crate::hooks::call_error;
+use crate::reading::Reading;
 use crate::remote::Handle;
 
 /// What a caller is waiting for.
 #[derive(Debug)]
 pub(crate) struct PendingCall {
-    pub(crate) future: Py<PyAny>,
+    pub(crate) waiter: Waiter,
     pub(crate) handle: Arc<Handle>,
+}
+
+/// Who waits.
+#[derive(Debug)]
+pub(crate) enum Waiter {
+    /// A future of the loop.
+    Future(Py<PyAny>),
+    /// The reader of a stream.
+    Stream(Arc<Reading>),
+    /// The calling thread.
+    Thread,
 }
 
 /// The value, rebuilt by the handle's hint, or the exception.

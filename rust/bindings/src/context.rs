@@ -1,7 +1,7 @@
 //! What a running function knows of its call, and how calls made inside it inherit from it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use mpreg_node::{Invocation, Origin};
@@ -32,13 +32,19 @@ pub(crate) fn current_call(py: Python<'_>) -> PyResult<Option<Arc<CallInfo>>> {
     Ok(value.cast::<CallContext>().ok().map(|context| context.get().info.clone()))
 }
 
+/// No call takes longer.
+const LONGEST: Duration = Duration::from_hours(24);
+
 /// A call while its function runs; shared by the context object and the dispatcher.
 #[derive(Debug)]
 pub(crate) struct CallInfo {
     function: FunctionName,
     origin: Arc<Origin>,
     call: CallId,
-    pub(crate) deadline: Time,
+    begun: Time,
+    /// In microseconds; that of a stream moves when its first item left.
+    deadline: AtomicU64,
+    flows: AtomicBool,
     pub(crate) extras: Option<Box<CallExtras>>,
     cancelled: AtomicBool,
 }
@@ -50,7 +56,9 @@ impl CallInfo {
             function: function.clone(),
             origin: invocation.origin.clone(),
             call: head.call,
-            deadline: invocation.deadline,
+            begun: mpreg_node::now(),
+            deadline: AtomicU64::new(invocation.deadline.as_micros()),
+            flows: AtomicBool::new(false),
             extras: head.extras.clone(),
             cancelled: AtomicBool::new(false),
         }
@@ -61,8 +69,17 @@ impl CallInfo {
         self.cancelled.store(true, Ordering::Release);
     }
 
+    /// An item of its stream left in time: from now on only the function's own `timeout` ends it. Work without one has as
+    /// long as the longest call.
+    pub(crate) fn flows(&self, timeout: Option<Duration>) {
+        if !self.flows.swap(true, Ordering::Relaxed) {
+            let deadline = self.begun + timeout.unwrap_or(LONGEST);
+            self.deadline.store(deadline.as_micros(), Ordering::Relaxed);
+        }
+    }
+
     pub(crate) fn remaining(&self) -> Duration {
-        self.deadline.since(mpreg_node::now())
+        Time::from_micros(self.deadline.load(Ordering::Relaxed)).since(mpreg_node::now())
     }
 }
 

@@ -20,6 +20,7 @@ use crate::node_core::NodeCore;
 use crate::plain;
 use crate::remote::{Handle, RemoteCore};
 use crate::report::{Finish, Report, decoded};
+use crate::stream::Stream;
 use crate::targets;
 
 /// Handles remembered per caller before the memory starts anew.
@@ -72,6 +73,19 @@ impl EndpointState {
         let bridge = loops::current_bridge(py)?;
         let value = codec::encode_args(py, args.iter_borrowed(), kwargs, caller.max_value_bytes())?;
         bridge.call(py, &caller, handle, timeout, value)
+    }
+
+    pub(crate) fn stream<'py>(
+        &self,
+        py: Python<'py>,
+        handle: &Arc<Handle>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, Stream>> {
+        let (caller, timeout) = self.caller(py)?;
+        let bridge = loops::current_bridge(py)?;
+        let value = codec::encode_args(py, args.iter_borrowed(), kwargs, caller.max_value_bytes())?;
+        bridge.stream(py, &caller, handle, timeout, value)
     }
 
     pub(crate) fn call_blocking<'py>(
@@ -256,6 +270,18 @@ impl CallerCore {
         let endpoint = slf.as_super();
         let handle = Endpoint::handle_for(endpoint, target)?;
         endpoint.get().state.call(slf.py(), &handle, args, kwargs)
+    }
+
+    #[pyo3(signature = (target, /, *args, **kwargs))]
+    fn stream<'py>(
+        slf: &Bound<'py, Self>,
+        target: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, Stream>> {
+        let endpoint = slf.as_super();
+        let handle = Endpoint::handle_for(endpoint, target)?;
+        endpoint.get().state.stream(slf.py(), &handle, args, kwargs)
     }
 }
 

@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use mpreg_node::{Invocation, Replies, Ticket};
 use mpreg_types::{ErrorBody, ErrorCode, Executed, Payload};
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use crate::bridge::Bridge;
 use crate::codec::{self, Arguments};
 use crate::context::{CallContext, CallInfo, ambient};
 use crate::coroutine::{copy_context, within};
 use crate::hooks::describe_exception;
+use crate::item_sink::{ItemSink, Sink, not_a_stream};
 use crate::registration::Function;
 use crate::watch;
 
@@ -21,6 +23,8 @@ pub(crate) struct Running {
     pub(crate) ticket: Ticket,
     pub(crate) function: Arc<Function>,
     pub(crate) info: Arc<CallInfo>,
+    /// Of an asynchronous generator that has been started.
+    pub(crate) sink: Option<Arc<Sink>>,
 }
 
 /// A call ready to start: decoded, bound, and with the context it will run in.
@@ -79,7 +83,7 @@ pub(crate) fn prepare(
         }
         Ok((arguments, first, context)) => {
             watch::stir();
-            Ok(Ready { arguments, first, context, running: Running { ticket, function, info } })
+            Ok(Ready { arguments, first, context, running: Running { ticket, function, info, sink: None } })
         }
         Err(body) => Err(Box::new(Answer::refuse(ticket, *body))),
     }
@@ -128,7 +132,7 @@ impl<'py> Ready<'py> {
 }
 
 /// Too large, or not to be encoded at all: what the encoder raised says which.
-fn encode_code(py: Python<'_>, error: &PyErr) -> ErrorCode {
+pub(crate) fn encode_code(py: Python<'_>, error: &PyErr) -> ErrorCode {
     let said = error.value(py).getattr(intern!(py, "code")).and_then(|code| code.extract::<String>());
     if said.is_ok_and(|code| code == ErrorCode::TooLarge.as_str()) {
         ErrorCode::TooLarge
@@ -138,8 +142,50 @@ fn encode_code(py: Python<'_>, error: &PyErr) -> ErrorCode {
 }
 
 impl Running {
+    /// The coroutine that drives an asynchronous generator.
+    pub(crate) fn pump<'py>(
+        &mut self,
+        items: &Bound<'py, PyAny>,
+        bridge: &Arc<Bridge>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = items.py();
+        let (Some(pump), Some(sender)) = (&self.function.pump, self.ticket.items()) else {
+            let why = not_a_stream().message.as_str().to_owned();
+            return Err(PyRuntimeError::new_err(why));
+        };
+        let (function, info) = (self.function.clone(), self.info.clone());
+        let sink = Sink::new(bridge, self.ticket.key(), sender.clone(), function, info);
+        let push = Bound::new(py, ItemSink(sink.clone()))?;
+        let coroutine = pump.bind(py).call1((items, push))?;
+        self.sink = Some(sink);
+        Ok(coroutine)
+    }
+
+    /// The end of a stream, or why it had to end.
+    pub(crate) fn conclude_stream(
+        self,
+        py: Python<'_>,
+        outcome: PyResult<()>,
+        failure: Option<ErrorBody>,
+    ) -> Answer {
+        let Self { ticket, function, .. } = self;
+        let outcome = match (failure, outcome) {
+            (Some(failure), _) => Err((failure, Executed::Yes)),
+            (None, Ok(())) => {
+                codec::encode_value(&py.None().into_bound(py), function.result_bytes_max, "result")
+                    .map_err(|error| (ErrorBody::new(ErrorCode::Internal, error.to_string()), Executed::Yes))
+            }
+            (None, Err(error)) => Err((describe_exception(py, &error, &function.raises), Executed::Yes)),
+        };
+        Answer { ticket, outcome }
+    }
+
     /// What the function returned or raised, as an answer.
     pub(crate) fn conclude(self, py: Python<'_>, outcome: PyResult<Bound<'_, PyAny>>) -> Answer {
+        if let Some(sink) = &self.sink {
+            let failure = sink.end();
+            return self.conclude_stream(py, outcome.map(drop), failure);
+        }
         let Self { ticket, function, .. } = self;
         let outcome = match outcome {
             Ok(value) => codec::encode_value(&value, function.result_bytes_max, "result").map_err(|error| {

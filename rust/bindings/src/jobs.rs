@@ -52,7 +52,7 @@ impl Jobs {
     ) -> PyResult<()> {
         for invocation in invocations {
             let Ok(function) = invocation.handler.clone().downcast::<Function>() else { continue };
-            let mode = function.mode;
+            let (mode, streaming) = (function.mode, function.streaming);
             let ready = match prepare(py, function, invocation) {
                 Ok(ready) => ready,
                 Err(refusal) => {
@@ -61,6 +61,15 @@ impl Jobs {
                 }
             };
             match (mode, ready.call()) {
+                (Mode::Async, (Ok(items), context, mut running)) if streaming => {
+                    match running.pump(&items, bridge) {
+                        Ok(coroutine) => {
+                            let (coroutine, context) = (coroutine.unbind(), context.unbind());
+                            self.0.lock().queue.push_back(Job { coroutine, context, running });
+                        }
+                        Err(error) => bridge.answer(py, running.conclude(py, Err(error))),
+                    }
+                }
                 (Mode::Async, (Ok(coroutine), context, running)) => {
                     let (coroutine, context) = (coroutine.unbind(), context.unbind());
                     self.0.lock().queue.push_back(Job { coroutine, context, running });

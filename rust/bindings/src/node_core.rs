@@ -40,6 +40,12 @@ impl Dispatcher for LoopDispatcher {
         invocations.clear();
     }
 
+    fn resume(&self, key: InvocationKey) {
+        if let Some(mailbox) = &self.home.lock().mailbox {
+            mailbox.push(Item::Resume(key));
+        }
+    }
+
     fn cancel(&self, key: InvocationKey) {
         if let Some(mailbox) = &self.home.lock().mailbox {
             mailbox.push(Item::Cancel(key));

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use mpreg_node::{CallKey, Caller, Invocation, Item, Mailbox, NodeError, Outgoing, Port, PortId};
 use mpreg_types::{Payload, Time};
 
-use crate::completion::{PendingCall, Settled};
+use crate::completion::{PendingCall, Settled, Waiter};
+use crate::reading::Reading;
 
 /// Every port of one thread.
 #[derive(Debug, Default)]
@@ -120,6 +121,30 @@ impl Ports {
     pub(crate) fn take_invocations(&mut self, invocations: &mut Vec<Invocation>) {
         for entry in &mut self.ports {
             entry.port.take_invocations(invocations);
+        }
+    }
+
+    /// Items of streams go to those who read them; whom to wake. To be done before the calls that have ended are taken:
+    /// those are the streams' ends.
+    pub(crate) fn feed_readers(&mut self) -> Vec<Arc<Reading>> {
+        let mut awaited = Vec::new();
+        for entry in &mut self.ports {
+            for (key, item) in entry.port.take_items() {
+                let reader = entry.pending.get(key.slot()).and_then(Option::as_ref);
+                if let Some(PendingCall { waiter: Waiter::Stream(reading), .. }) = reader
+                    && reading.add(item)
+                {
+                    awaited.push(reading.clone());
+                }
+            }
+        }
+        awaited
+    }
+
+    /// The reader of a stream took items.
+    pub(crate) fn items_taken(&mut self, port: PortId, key: CallKey, bytes: u64) {
+        if let Some(entry) = self.ports.iter_mut().find(|entry| entry.port.id() == port) {
+            entry.port.items_taken(key, bytes);
         }
     }
 

@@ -28,6 +28,11 @@ pub(crate) struct Function {
     pub(crate) name: FunctionName,
     pub(crate) callable: Py<PyAny>,
     pub(crate) mode: Mode,
+    /// It answers with a stream.
+    pub(crate) streaming: bool,
+    /// Of an asynchronous generator: what drives it.
+    pub(crate) pump: Option<Py<PyAny>>,
+    pub(crate) timeout: Option<Duration>,
     pub(crate) make_context: Option<Py<PyAny>>,
     pub(crate) parameters: Parameters,
     pub(crate) raises: Py<PyTuple>,
@@ -49,6 +54,7 @@ pub(crate) fn read(
     let py = registration.py();
     let spec = read_spec(registration)?;
     let make_context = registration.getattr(intern!(py, "make_context"))?;
+    let pump = registration.getattr(intern!(py, "pump"))?;
     let function = Function {
         name: spec.name.clone(),
         callable: registration.getattr(intern!(py, "function"))?.unbind(),
@@ -57,6 +63,9 @@ pub(crate) fn read(
             "inline" => Mode::Inline,
             _ => Mode::Thread,
         },
+        streaming: spec.streaming,
+        pump: (!pump.is_none()).then(|| pump.unbind()),
+        timeout: spec.timeout,
         make_context: (!make_context.is_none()).then(|| make_context.unbind()),
         parameters: Parameters::new(spec.name.as_str(), &registration.getattr(intern!(py, "parameters"))?)?,
         raises: registration.getattr(intern!(py, "raises"))?.cast_into::<PyTuple>()?.unbind(),
@@ -104,5 +113,6 @@ fn read_spec(registration: &Bound<'_, PyAny>) -> PyResult<FunctionSpec> {
         signature: ForeignText::new(text("signature")?),
         doc: ForeignText::new(text("doc")?),
         threaded: text("mode")? == "thread",
+        streaming: registration.getattr(intern!(py, "streaming"))?.extract()?,
     })
 }

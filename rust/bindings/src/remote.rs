@@ -17,6 +17,7 @@ use crate::context::current_call;
 use crate::endpoint::{Endpoint, EndpointState};
 use crate::hooks::config_error;
 use crate::plain;
+use crate::stream::Stream;
 
 /// What a call needs besides its arguments.
 #[derive(Debug)]
@@ -38,7 +39,13 @@ pub(crate) struct Handle {
 
 impl Handle {
     /// A call under these options, beginning now; inherits deadline, trace and metadata of the call being run.
-    pub(crate) fn outgoing(&self, py: Python<'_>, default: Duration, now: Time) -> PyResult<Outgoing> {
+    pub(crate) fn outgoing(
+        &self,
+        py: Python<'_>,
+        default: Duration,
+        now: Time,
+        stream: bool,
+    ) -> PyResult<Outgoing> {
         let mut timeout = self.timeout.unwrap_or(default);
         let mut extras = None;
         if let Some(outer) = current_call(py)? {
@@ -60,6 +67,7 @@ impl Handle {
             deadline: now + timeout,
             retries: self.retries,
             idempotent: self.idempotent,
+            stream,
             max_hops: self.max_hops,
             extras: extras.map(Box::new),
         })
@@ -179,6 +187,17 @@ impl RemoteCore {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, Call>> {
         self.endpoint.call(py, &self.handle, args, kwargs)
+    }
+
+    /// Asks for the stream of a generator.
+    #[pyo3(name = "open_stream", signature = (*args, **kwargs))]
+    fn stream<'py>(
+        &self,
+        py: Python<'py>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Bound<'py, Stream>> {
+        self.endpoint.stream(py, &self.handle, args, kwargs)
     }
 
     /// Hot: sends the call and blocks this thread, without the interpreter.

@@ -5,7 +5,7 @@
 //! [`STANDBY`] (the active ones are blocked in I/O or in long work) does the stand-by become active and another one
 //! takes its post. Short functions so run back to back on one thread, blocking ones spread over `threads`.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::c_long;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
@@ -20,6 +20,7 @@ use crate::context::CallInfo;
 use crate::exit;
 use crate::invocation::{Answer, prepare};
 use crate::registration::Function;
+use crate::thread_streams::StreamJob;
 
 /// How long the queue may stand still before one more thread helps.
 const STANDBY: Duration = Duration::from_micros(250);
@@ -43,8 +44,12 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    queue: VecDeque<Invocation>,
+    queue: VecDeque<Work>,
     running: HashMap<InvocationKey, Arc<CallInfo>>,
+    /// Generators whose next item waits for credit.
+    parked: HashMap<InvocationKey, StreamJob>,
+    /// Credit that came before its generator was parked.
+    resumed: HashSet<InvocationKey>,
     /// Taken off the queue so far: tells whether it moves.
     taken: u64,
     threads: usize,
@@ -57,6 +62,14 @@ struct State {
     handles: Vec<JoinHandle<()>>,
     /// The threads as Python names them.
     names: Vec<c_long>,
+}
+
+/// What a thread takes up.
+#[derive(Debug)]
+enum Work {
+    Call(Box<Invocation>),
+    /// There is credit, or nobody reads any more.
+    Stream(Box<StreamJob>),
 }
 
 /// The pools of the process, for its end.
@@ -99,7 +112,7 @@ impl ThreadPool {
     pub(crate) fn close(&self) {
         let mut state = self.0.state.lock();
         state.closed = true;
-        let waiting = std::mem::take(&mut state.queue);
+        let waiting = (std::mem::take(&mut state.queue), std::mem::take(&mut state.parked));
         self.0.work.notify_all();
         drop(state);
         drop(waiting);
@@ -126,10 +139,16 @@ impl Dispatcher for ThreadPool {
             invocations.clear();
             return;
         }
-        state.queue.extend(invocations.drain(..));
-        // With active threads the stand-by watches the queue; without one somebody has to take that post.
-        if state.active == 0 || !state.standing_by {
-            Shared::call_up(&self.0, &mut state);
+        state.queue.extend(invocations.drain(..).map(|call| Work::Call(Box::new(call))));
+        Shared::see_to_queue(&self.0, &mut state);
+    }
+
+    fn resume(&self, key: InvocationKey) {
+        let mut state = self.0.state.lock();
+        if let Some(job) = state.parked.remove(&key) {
+            Shared::take_up(&self.0, &mut state, job);
+        } else if state.running.contains_key(&key) {
+            state.resumed.insert(key);
         }
     }
 
@@ -137,8 +156,10 @@ impl Dispatcher for ThreadPool {
         let mut state = self.0.state.lock();
         if let Some(info) = state.running.get(&key) {
             info.cancel();
-        } else if let Some(index) = state.queue.iter().position(|invocation| invocation.ticket.key() == key)
-            && let Some(invocation) = state.queue.remove(index)
+        } else if let Some(job) = state.parked.remove(&key) {
+            Shared::take_up(&self.0, &mut state, job);
+        } else if let Some(index) = state.queue.iter().position(|work| work.is_call(key))
+            && let Some(Work::Call(invocation)) = state.queue.remove(index)
         {
             drop(state);
             let body = ErrorBody::new(ErrorCode::CancelledByPeer, "the caller cancelled the call");
@@ -153,7 +174,25 @@ impl Dispatcher for ThreadPool {
     }
 }
 
+impl Work {
+    fn is_call(&self, key: InvocationKey) -> bool {
+        matches!(self, Self::Call(invocation) if invocation.ticket.key() == key)
+    }
+}
+
 impl Shared {
+    /// With active threads the stand-by watches the queue; without one somebody has to take that post.
+    fn see_to_queue(shared: &Arc<Self>, state: &mut State) {
+        if state.active == 0 || !state.standing_by {
+            Self::call_up(shared, state);
+        }
+    }
+
+    fn take_up(shared: &Arc<Self>, state: &mut State, job: StreamJob) {
+        state.queue.push_back(Work::Stream(Box::new(job)));
+        Self::see_to_queue(shared, state);
+    }
+
     /// Wakes an idle thread, or starts one.
     fn call_up(shared: &Arc<Self>, state: &mut State) {
         if state.idle > 0 || state.threads >= shared.threads_max {
@@ -239,7 +278,7 @@ impl Shared {
         let mut unsent = 0;
         loop {
             let mut state = self.state.lock();
-            let Some(invocation) = state.queue.pop_front() else {
+            let Some(work) = state.queue.pop_front() else {
                 state.active -= 1;
                 drop(state);
                 return replies.flush();
@@ -247,13 +286,16 @@ impl Shared {
             if state.closed {
                 // Its ticket answers for it.
                 drop(state);
-                drop(invocation);
+                drop(work);
                 continue;
             }
             state.taken += 1;
             let more = !state.queue.is_empty();
             drop(state);
-            self.run_one(py, invocation, replies);
+            match work {
+                Work::Call(invocation) => self.run_one(py, *invocation, replies),
+                Work::Stream(job) => self.advance(py, *job, replies),
+            }
             unsent += 1;
             if !more || unsent >= REPLIES_MAX {
                 replies.flush();
@@ -273,10 +315,42 @@ impl Shared {
                     // Between the queue and here nobody found it.
                     ready.running.info.cancel();
                 }
-                let (outcome, _, running) = ready.call();
+                let streams = ready.running.function.streaming;
+                let (outcome, context, running) = ready.call();
+                if streams {
+                    if let Some(job) = StreamJob::new(outcome, &context, running, replies) {
+                        self.advance(py, job, replies);
+                    }
+                    self.state.lock().running.remove(&key);
+                    return;
+                }
                 self.state.lock().running.remove(&key);
                 running.conclude(py, outcome).send(replies);
             }
+        }
+    }
+
+    /// Gives a generator its turn, and parks it if an item has to wait.
+    fn advance(&self, py: Python<'_>, job: StreamJob, replies: &mut Replies) {
+        let key = job.key();
+        self.state.lock().running.insert(key, job.running().info.clone());
+        let waits = job.advance(py, replies);
+        // What waits is not sent with others.
+        replies.flush();
+        let mut state = self.state.lock();
+        state.running.remove(&key);
+        let resumed = state.resumed.remove(&key);
+        match waits {
+            Some(job) if state.closed => {
+                drop(state);
+                drop(job);
+            }
+            // This thread looks at the queue again.
+            Some(job) if resumed || job.is_closed() => state.queue.push_back(Work::Stream(Box::new(job))),
+            Some(job) => {
+                state.parked.insert(key, job);
+            }
+            None => {}
         }
     }
 }

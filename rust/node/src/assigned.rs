@@ -23,6 +23,13 @@ impl Assigned {
         }
     }
 
+    /// Tells whoever has the call in `slot` that there is credit for the item that it waits with.
+    pub(crate) fn resume(&self, slot: usize, key: InvocationKey) {
+        if let Some(Some(dispatcher)) = self.0.get(slot) {
+            dispatcher.resume(key);
+        }
+    }
+
     /// Tells whoever has the call in `slot`, which is `key` to it, that nobody waits for it any more.
     pub(crate) fn cancel(&mut self, slot: usize, key: InvocationKey) {
         if let Some(dispatcher) = self.0.get_mut(slot).and_then(Option::take) {

@@ -8,6 +8,7 @@ use tokio::sync::{Notify, oneshot};
 use crate::client_shared::ClientShared;
 use crate::mailbox::{Item, News, PortId};
 use crate::runtime::Runtime;
+use crate::stream_io::{arrived, refused_item};
 use crate::switch_io::{deliver_replies, refused_reply};
 
 /// The I/O thread's side of a client: replies go to their mailboxes, views to who asked. Nobody calls a client.
@@ -60,6 +61,16 @@ impl FrameHandler for ClientIo {
                 let connection = connection.id();
                 self.replies.push(Item::Reply { port, connection, stream, head, value, wire_bytes: 0 });
             }
+            Incoming::Item { stream, head, value } => {
+                self.replies.push(arrived(connection, stream, head, value));
+            }
+            Incoming::RefusedItem { stream, head, why } => {
+                connection.send_cancel(stream);
+                let port = PortId(bridge_of(head.token));
+                let (head, value) = refused_item(head, why);
+                let connection = connection.id();
+                self.replies.push(Item::Reply { port, connection, stream, head, value, wire_bytes: 0 });
+            }
             Incoming::Started { tokens } => {
                 let started = |token| Item::Started {
                     port: PortId(bridge_of(token)),
@@ -72,7 +83,10 @@ impl FrameHandler for ClientIo {
                 self.shared.answer_part(stream.0, &payload);
             }
             Incoming::Call { wire_bytes, .. } => connection.consumed(wire_bytes),
-            Incoming::RefusedCall { .. } | Incoming::Cancel { .. } | Incoming::Control { .. } => {}
+            Incoming::RefusedCall { .. }
+            | Incoming::Credit { .. }
+            | Incoming::Cancel { .. }
+            | Incoming::Control { .. } => {}
         }
     }
 

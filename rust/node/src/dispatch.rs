@@ -5,7 +5,7 @@ use std::fmt;
 use std::mem;
 use std::sync::Arc;
 
-use mpreg_rpc::{CallKey, Claim, InboundKey, Running, encode_error};
+use mpreg_rpc::{CallKey, Claim, InboundKey, ItemGate, Running, encode_error};
 use mpreg_transport::Connection;
 use mpreg_types::{
     CallHead, ConnectionId, ErrorBody, ErrorCode, Executed, ForeignText, Ledger, Payload, ReplyExtras,
@@ -14,12 +14,15 @@ use mpreg_types::{
 
 use crate::answers::send_answer;
 use crate::inbound::Inbound;
+use crate::items::ItemSender;
 use crate::mailbox::{Item, Mailbox, PortId};
 
 /// Runs functions somewhere: on an event loop, or in a pool of threads.
 pub trait Dispatcher: Send + Sync + fmt::Debug {
     /// Takes a batch. Called on the I/O thread, or on the calling thread for local calls: must neither block nor touch Python.
     fn deliver(&self, invocations: &mut Vec<Invocation>);
+    /// There is credit for the item that this one waits with.
+    fn resume(&self, key: InvocationKey);
     /// Nobody waits for this one any more.
     fn cancel(&self, key: InvocationKey);
     /// The mailbox it delivers to, if it is one: calls of the thread that drains it need no wake-up.
@@ -76,6 +79,7 @@ pub struct Ticket {
     token: u64,
     claim: Claim,
     stages: Stages,
+    items: Option<ItemSender>,
     /// Its slot: free again when the ticket is gone.
     _running: Running,
 }
@@ -129,19 +133,21 @@ impl Ticket {
         connection: Arc<Connection>,
         stream: StreamId,
         token: u64,
-        invoked: (InboundKey, Claim, Running),
+        invoked: (InboundKey, Claim, Running, Option<Arc<ItemGate>>),
         stages: Stages,
         inbound: Arc<Inbound>,
         tell_node: bool,
     ) -> Self {
         let key = InvocationKey::Remote(connection.id(), stream);
-        let (slot, claim, running) = invoked;
+        let (slot, claim, running, gate) = invoked;
+        let items = gate.map(|gate| ItemSender::remote(connection.clone(), stream, token, gate));
         Self {
             to: Some(ReplyTo::Remote { connection, stream, slot, inbound, tell_node }),
             key,
             token,
             claim,
             stages,
+            items,
             _running: running,
         }
     }
@@ -152,8 +158,10 @@ impl Ticket {
         key: CallKey,
         claim: Claim,
         running: Running,
+        gate: Option<Arc<ItemGate>>,
         stages: Stages,
     ) -> Self {
+        let items = gate.map(|gate| ItemSender::local(mailbox.clone(), port, key, gate));
         let to = Some(ReplyTo::Local { mailbox, port, key });
         Self {
             to,
@@ -161,8 +169,14 @@ impl Ticket {
             token: key.token(),
             claim,
             stages,
+            items,
             _running: running,
         }
+    }
+
+    /// Sends the items, if the call asks for a stream.
+    pub fn items(&self) -> Option<&ItemSender> {
+        self.items.as_ref()
     }
 
     /// To be asked right before the function starts, at `now`. False: nobody waits any more, and it must not start; the
@@ -270,20 +284,27 @@ impl Replies {
                 if wanted {
                     head.load = Some(inbound.load());
                     send_answer(&connection, stream, &head, &value);
-                    if !self.dirty.iter().any(|other| Arc::ptr_eq(other, &connection)) {
-                        self.dirty.push(connection);
-                    }
+                    self.mark_dirty(&connection);
                 }
                 self.finished.push((inbound, slot));
             }
             ReplyTo::Local { mailbox, port, key } => {
-                let item = Item::LocalReply { port, key, head, value };
-                if self.own.as_ref().is_some_and(|own| Arc::ptr_eq(own, &mailbox)) {
-                    self.own_items.push(item);
-                } else {
-                    mailbox.push(item);
-                }
+                self.hand_over(&mailbox, Item::LocalReply { port, key, head, value });
             }
+        }
+    }
+
+    pub(crate) fn mark_dirty(&mut self, connection: &Arc<Connection>) {
+        if !self.dirty.iter().any(|other| Arc::ptr_eq(other, connection)) {
+            self.dirty.push(connection.clone());
+        }
+    }
+
+    pub(crate) fn hand_over(&mut self, mailbox: &Arc<Mailbox>, item: Item) {
+        if self.own.as_ref().is_some_and(|own| Arc::ptr_eq(own, mailbox)) {
+            self.own_items.push(item);
+        } else {
+            mailbox.push(item);
         }
     }
 

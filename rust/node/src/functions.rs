@@ -44,6 +44,8 @@ pub struct FunctionSpec {
     pub doc: ForeignText,
     /// True: it runs in a worker thread.
     pub threaded: bool,
+    /// True: it answers with a stream of items.
+    pub streaming: bool,
 }
 
 /// A function of this process: how to run it.

@@ -25,6 +25,7 @@ mod failure;
 mod functions;
 mod inbound;
 mod incarnation_file;
+mod items;
 mod look;
 mod mailbox;
 mod node;
@@ -34,6 +35,7 @@ mod port;
 mod runtime;
 mod secret;
 mod security;
+mod stream_io;
 mod switch_io;
 mod views;
 
@@ -45,9 +47,10 @@ pub use dispatch::{Dispatcher, Invocation, InvocationKey, Origin, Replies, Ticke
 pub use error::NodeError;
 pub use failure::CallFailure;
 pub use functions::FunctionSpec;
+pub use items::ItemSender;
 pub use look::{CandidateRow, decode_candidates, encode_candidates_request};
 pub use mailbox::{Done, Item, Mailbox, News, PortId, Wake};
-pub use mpreg_rpc::CallKey;
+pub use mpreg_rpc::{CallKey, Pass, Taken};
 pub use mpreg_transport::{Faults, Lane, LaneRead, Network};
 pub use mpreg_wire::METADATA_BYTES_MAX;
 pub use node::Node;

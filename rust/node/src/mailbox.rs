@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::{Arc, Weak};
 
 use mpreg_rpc::CallKey;
-use mpreg_types::{ConnectionId, Payload, ReplyHead, StreamId};
+use mpreg_types::{ConnectionId, ItemHead, Payload, ReplyHead, StreamId};
 use parking_lot::{Mutex, RwLock};
 
 use crate::dispatch::{Invocation, InvocationKey};
@@ -42,6 +42,28 @@ pub enum Item {
         /// What it carries.
         value: Payload,
     },
+    /// An item of a stream that this port reads.
+    StreamItem {
+        /// Whose.
+        port: PortId,
+        /// Where it came from.
+        connection: ConnectionId,
+        /// The call on that connection.
+        stream: StreamId,
+        /// Which call, and how long.
+        head: ItemHead,
+        /// The item.
+        value: Payload,
+    },
+    /// The same, from a function of this process.
+    LocalItem {
+        /// Whose.
+        port: PortId,
+        /// The call.
+        key: CallKey,
+        /// The item.
+        value: Payload,
+    },
     /// This call is running.
     Started {
         /// Whose.
@@ -62,6 +84,8 @@ pub enum Item {
     Invoke(Box<Invocation>),
     /// An invocation that nobody waits for any more.
     Cancel(InvocationKey),
+    /// There is credit for the item that a stream waits with.
+    Resume(InvocationKey),
     /// Something finished on the control thread.
     Done(Done),
 }
@@ -72,16 +96,20 @@ impl Item {
         match self {
             Self::Reply { port, .. }
             | Self::LocalReply { port, .. }
+            | Self::StreamItem { port, .. }
+            | Self::LocalItem { port, .. }
             | Self::Started { port, .. }
             | Self::Tick { port } => Some(*port),
-            Self::News(_) | Self::Invoke(_) | Self::Cancel(_) | Self::Done(_) => None,
+            Self::News(_) | Self::Invoke(_) | Self::Cancel(_) | Self::Resume(_) | Self::Done(_) => None,
         }
     }
 
     /// The connection that a call or a reply came over, and the length of its value.
     pub fn came_over(&self) -> Option<(ConnectionId, usize)> {
         match self {
-            Self::Reply { connection, value, .. } => Some((*connection, value.len())),
+            Self::Reply { connection, value, .. } | Self::StreamItem { connection, value, .. } => {
+                Some((*connection, value.len()))
+            }
             Self::Invoke(invocation) => match invocation.ticket.key() {
                 InvocationKey::Remote(connection, _) => Some((connection, invocation.value.len())),
                 InvocationKey::Local(..) => None,

@@ -33,6 +33,8 @@ pub struct Outgoing {
     pub retries: u8,
     /// True if the function object at hand was declared `idempotent=True`.
     pub idempotent: bool,
+    /// True if it asks for a stream of items.
+    pub stream: bool,
     /// Borders it may cross; `None` = as many as the node allows.
     pub max_hops: Option<HopBudget>,
     /// What few calls carry.
@@ -57,6 +59,7 @@ pub struct Port {
     table: CallTable,
     link: PortLink,
     ended: Vec<mpreg_rpc::Completion>,
+    items: Vec<(CallKey, Payload)>,
     /// The wake-ups that are set, the next one last.
     armed: Vec<Time>,
 }
@@ -89,7 +92,7 @@ impl Port {
             assigned: Assigned::default(),
             runtime,
         };
-        Ok(Self { id, table, link, ended: Vec::new(), armed: Vec::new() })
+        Ok(Self { id, table, link, ended: Vec::new(), items: Vec::new(), armed: Vec::new() })
     }
 
     /// Its number: the part of a token that says whose reply it is.
@@ -110,7 +113,7 @@ impl Port {
             deadline: call.deadline,
             retries: call.retries,
             idempotent: call.idempotent,
-            stream: false,
+            stream: call.stream,
             hops: call.max_hops.unwrap_or(self.link.caller.max_hops()),
             extras: call.extras,
         };
@@ -127,7 +130,7 @@ impl Port {
 
     /// Something arrived.
     pub fn handle(&mut self, item: Item, now: Time) {
-        let Self { table, link, ended, armed, .. } = self;
+        let Self { table, link, ended, items, armed, .. } = self;
         match item {
             Item::Reply { connection, stream, head, value, wire_bytes, .. } => {
                 table.reply(connection, stream, head, value, now, link, ended);
@@ -137,12 +140,20 @@ impl Port {
                 link.assigned.end(key.slot());
                 table.local_result(key, head, value, now, link, ended);
             }
+            Item::StreamItem { connection, stream, head, value, .. } => {
+                items.extend(table.item(connection, stream, &head, now, link).map(|key| (key, value)));
+            }
+            Item::LocalItem { key, value, .. } => {
+                if table.local_item(key, value.len() as u64) {
+                    items.push((key, value));
+                }
+            }
             Item::Started { connection, token, .. } => table.started(connection, token, now, link, ended),
             Item::Tick { .. } => {
                 armed.pop();
                 table.tick(now, link, ended);
             }
-            Item::News(_) | Item::Invoke(_) | Item::Cancel(_) | Item::Done(_) => {}
+            Item::News(_) | Item::Invoke(_) | Item::Cancel(_) | Item::Resume(_) | Item::Done(_) => {}
         }
     }
 
@@ -178,6 +189,16 @@ impl Port {
             }
         }
         self.arm(now);
+    }
+
+    /// Items of streams since the last time, to be taken before the completions: those are their ends.
+    pub fn take_items(&mut self) -> Vec<(CallKey, Payload)> {
+        std::mem::take(&mut self.items)
+    }
+
+    /// The reader took items of that cost: their sender may make more.
+    pub fn items_taken(&mut self, key: CallKey, bytes: u64) {
+        self.table.items_taken(key, bytes, &mut self.link);
     }
 
     /// Calls that have ended since the last time.
@@ -327,7 +348,15 @@ impl Outbound for PortLink {
         let handed_on =
             Time::from_micros(call.deadline.as_micros().saturating_sub(Ledger::micros(call.head.remaining)));
         let stages = Stages::new(handed_on, handed_on, function.spec.threaded);
-        let ticket = Ticket::local(self.mailbox.clone(), self.id, call.key, call.claim, call.running, stages);
+        let ticket = Ticket::local(
+            self.mailbox.clone(),
+            self.id,
+            call.key,
+            call.claim,
+            call.running,
+            call.gate,
+            stages,
+        );
         let invocation = Invocation {
             handler: function.handler.clone(),
             origin: self.caller.origin(),
@@ -344,6 +373,23 @@ impl Outbound for PortLink {
             function.dispatcher.deliver(&mut vec![invocation]);
         }
         Ok(())
+    }
+
+    fn send_item_credit(&mut self, to: ConnectionId, stream: StreamId, bytes: u64) {
+        if let Some(connection) = self.connection(to) {
+            connection.send_stream_credit(stream, bytes);
+            self.mark_dirty(connection);
+        }
+    }
+
+    fn resume_local(&mut self, key: CallKey) {
+        self.assigned.resume(key.slot(), InvocationKey::Local(self.id, key));
+    }
+
+    fn breach(&mut self, on: ConnectionId, stream: StreamId) {
+        if let Some(connection) = self.connection(on) {
+            crate::stream_io::breach(&connection, stream);
+        }
     }
 
     fn cancel_local(&mut self, key: CallKey) {

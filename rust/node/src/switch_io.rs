@@ -29,11 +29,11 @@ use crate::runtime::Runtime;
 pub(crate) struct SwitchIo {
     shared: Arc<NodeShared>,
     runtime: Arc<Runtime>,
-    switch: Switch,
+    pub(crate) switch: Switch,
     snapshot_version: u64,
     links: BTreeMap<ConnectionId, Link>,
-    outputs: Vec<Output>,
-    replies: Vec<Item>,
+    pub(crate) outputs: Vec<Output>,
+    pub(crate) replies: Vec<Item>,
     deliveries: Vec<(Arc<dyn Dispatcher>, Vec<Invocation>)>,
     assigned: Assigned,
     dirty: Vec<Arc<Connection>>,
@@ -141,7 +141,7 @@ impl SwitchIo {
     }
 
     /// The time of this batch, after what happened before it.
-    fn enter(&mut self) -> Time {
+    pub(crate) fn enter(&mut self) -> Time {
         let now = self.runtime.clock.now();
         if mem::replace(&mut self.fresh_batch, false) {
             self.catch_up(now);
@@ -149,7 +149,7 @@ impl SwitchIo {
         now
     }
 
-    fn run_outputs(&mut self, now: Time) {
+    pub(crate) fn run_outputs(&mut self, now: Time) {
         // A failed forward makes new outputs, so this is no single pass.
         while !self.outputs.is_empty() {
             for output in mem::take(&mut self.outputs) {
@@ -182,6 +182,12 @@ impl SwitchIo {
                     self.mark_dirty(&connection);
                 }
             }
+            Output::Item { to, stream, head, value } => self.pass_item(to, stream, head, &value),
+            Output::ItemCredit { to, stream, bytes } => self.pass_credit(to, stream, bytes),
+            Output::Resume { key, from, stream } => {
+                self.assigned.resume(key.slot(), InvocationKey::Remote(from, stream));
+            }
+            Output::Breach { on, stream } => self.breached(on, stream),
             Output::Dial { node } => {
                 self.shared.command(Command::Wanted(node));
             }
@@ -198,7 +204,7 @@ impl SwitchIo {
     fn invoke(&mut self, call: mpreg_rpc::Invocation, now: Time) {
         let Some(link) = self.links.get(&call.from) else { return };
         let slot = call.key.slot();
-        let invoked = (call.key, call.claim, call.running);
+        let invoked = (call.key, call.claim, call.running, call.gate);
         let entry = self.shared.functions.find(call.function);
         let threaded = entry.as_ref().is_some_and(|entry| entry.spec.threaded);
         let ticket = Ticket::remote(
@@ -233,7 +239,7 @@ impl SwitchIo {
         }
     }
 
-    fn reply(&mut self, to: ConnectionId, stream: StreamId, mut head: ReplyHead, value: &Payload) {
+    pub(crate) fn reply(&mut self, to: ConnectionId, stream: StreamId, mut head: ReplyHead, value: &Payload) {
         if let Some(connection) = self.connection(to) {
             // An error names its node for people: a client has no catalog to look it up in.
             if let Some(extras) = head.extras.as_mut().filter(|extras| !head.ok && extras.label.is_none()) {
@@ -244,17 +250,17 @@ impl SwitchIo {
         }
     }
 
-    fn connection(&self, id: ConnectionId) -> Option<Arc<Connection>> {
+    pub(crate) fn connection(&self, id: ConnectionId) -> Option<Arc<Connection>> {
         self.links.get(&id).map(|link| link.connection.clone())
     }
 
-    fn mark_dirty(&mut self, connection: &Arc<Connection>) {
+    pub(crate) fn mark_dirty(&mut self, connection: &Arc<Connection>) {
         if !self.dirty.iter().any(|dirty| Arc::ptr_eq(dirty, connection)) {
             self.dirty.push(connection.clone());
         }
     }
 
-    fn reply_came(
+    pub(crate) fn reply_came(
         &mut self,
         connection: &Connection,
         stream: StreamId,
@@ -386,6 +392,9 @@ impl FrameHandler for SwitchIo {
                 self.switch.cancel(connection.id(), stream, now, &mut self.outputs);
                 self.run_outputs(now);
             }
+            Incoming::Item { stream, head, value } => self.item_came(connection, stream, head, value),
+            Incoming::RefusedItem { stream, head, why } => self.item_refused(connection, stream, head, why),
+            Incoming::Credit { stream, bytes } => self.credit_came(connection, stream, bytes),
             Incoming::Started { tokens } => self.started(connection, &tokens),
             Incoming::Control { kind, stream, payload } => self.control(connection, kind, stream, payload),
         }

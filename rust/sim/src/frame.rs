@@ -22,6 +22,15 @@ pub(crate) enum Frame {
         meta: Bytes,
         value: Payload,
     },
+    Item {
+        stream: StreamId,
+        meta: Bytes,
+        value: Payload,
+    },
+    Credit {
+        stream: StreamId,
+        bytes: u64,
+    },
     Cancel(StreamId),
     Started(Bytes),
     /// FIN or RST; nothing follows.
@@ -34,7 +43,10 @@ impl Frame {
         let body = match self {
             Self::Opened | Self::End(_) => return 0,
             Self::Control { payload, .. } | Self::Started(payload) => payload.len(),
-            Self::Call { meta, value, .. } | Self::Reply { meta, value, .. } => meta.len() + value.len(),
+            Self::Call { meta, value, .. }
+            | Self::Reply { meta, value, .. }
+            | Self::Item { meta, value, .. } => meta.len() + value.len(),
+            Self::Credit { .. } => size_of::<u64>(),
             Self::Cancel(_) => 0,
         };
         HEADER_BYTES + body

@@ -44,6 +44,12 @@ pub(crate) enum Item {
     JobEnds(Spot, JobKey),
     /// A process makes a call.
     Call(Spot),
+    /// A process asks for a stream.
+    Stream(Spot),
+    /// The next item of a stream is made.
+    Make(Spot, JobKey),
+    /// A reader takes an item.
+    Read(Spot, CallKey),
     /// A caller stops waiting.
     GiveUp(Spot, CallKey),
     /// A client looks for an entry node.

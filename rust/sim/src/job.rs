@@ -1,4 +1,6 @@
-use mpreg_rpc::{CallKey, Claim, InboundKey, Running};
+use std::sync::Arc;
+
+use mpreg_rpc::{CallKey, Claim, InboundKey, ItemGate, Running};
 use mpreg_types::{CallId, ConnectionId, StreamId, Time};
 
 /// One piece of work of a process.
@@ -20,8 +22,30 @@ pub(crate) struct Job {
     /// Connection and stream of the caller, if it is another process.
     pub(crate) reply_to: Option<(ConnectionId, StreamId)>,
     pub(crate) token: u64,
+    /// Of a stream.
+    pub(crate) making: Option<Making>,
     pub(crate) deadline: Time,
     pub(crate) begun: bool,
     /// It does not end by itself.
     pub(crate) hangs: bool,
+}
+
+/// A stream at work.
+#[derive(Debug)]
+pub(crate) struct Making {
+    pub(crate) gate: Arc<ItemGate>,
+    /// Number of the next item.
+    pub(crate) next: u32,
+    /// How many there will be.
+    pub(crate) total: u32,
+    /// Which execution of its call this is.
+    pub(crate) execution: u32,
+    /// Length of the item that waits for credit.
+    pub(crate) waits: Option<u64>,
+}
+
+impl Making {
+    pub(crate) fn new(gate: Arc<ItemGate>) -> Self {
+        Self { gate, next: 0, total: 0, execution: 0, waits: None }
+    }
 }

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use mpreg_rpc::CallKey;
-use mpreg_types::{CallId, ErrorCode, Executed, Time};
+use mpreg_types::{CallId, ConnectionId, ErrorCode, Executed, StreamId, Time};
 
 /// What really happened to every call, written down by the simulator itself.
 #[derive(Debug, Default)]
@@ -9,6 +9,8 @@ pub struct Ledger {
     pub(crate) fates: BTreeMap<CallId, Fate>,
     /// Completions that belong to no call.
     pub(crate) strays: Vec<(usize, CallKey)>,
+    /// Windows that a machine found broken.
+    pub(crate) breaches: Vec<(usize, ConnectionId, StreamId)>,
 }
 
 /// What happened to one call.
@@ -28,6 +30,19 @@ pub struct Fate {
     pub cancelled: bool,
     /// How it ended, as often as it did.
     pub endings: Vec<Ending>,
+    /// What it got, if it asked for a stream.
+    pub stream: Option<Received>,
+}
+
+/// What came of one stream.
+#[derive(Debug, Clone, Default)]
+pub struct Received {
+    /// Execution and number of each item, in the order in which they came.
+    pub received: Vec<(u32, u32)>,
+    /// How many there were, by the stream's end.
+    pub total: Option<u32>,
+    /// More than a window waited to be read.
+    pub held_too_much: bool,
 }
 
 /// What a caller was told.

@@ -32,11 +32,11 @@ mod wire;
 mod world;
 
 pub use history::History;
-pub use ledger::{Ending, Fate, Ledger};
+pub use ledger::{Ending, Fate, Ledger, Received};
 pub use links::Links;
 pub use place::{Place, Traffic};
 pub use trace::Trace;
 pub use violation::Violation;
 pub use world::{Habits, Observed, Offer, World};
 
-pub(crate) use world::{WORK_AGAIN, WORK_ONCE};
+pub(crate) use world::{WORK_AGAIN, WORK_ONCE, WORK_STREAM};

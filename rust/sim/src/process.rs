@@ -8,6 +8,7 @@ use mpreg_types::{CallId, ConnectionId, FunctionName, Time};
 use mpreg_wire::TargetCache;
 
 use crate::job::{Job, JobKey};
+use crate::world::Reading;
 
 /// One start of a process: the machines that ship, and what a driver keeps beside them.
 pub(crate) struct Process {
@@ -29,6 +30,8 @@ pub(crate) struct Process {
     pub(crate) jobs: BTreeMap<JobKey, Job>,
     /// Own calls that have not ended.
     pub(crate) calls: BTreeMap<CallKey, CallId>,
+    /// Own streams, also those that have ended and are still read.
+    pub(crate) reading: BTreeMap<CallKey, Reading>,
     pub(crate) targets: TargetCache,
     /// Clients only.
     pub(crate) entry: Option<ConnectionId>,

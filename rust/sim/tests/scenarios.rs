@@ -34,6 +34,8 @@ scenarios! {
     calls_without_faults: 4,
     calls_survive_chaos: 20,
     calls_beyond_the_full_mesh: 1,
+    streams_without_faults: 4,
+    streams_survive_chaos: 12,
 }
 
 #[test]

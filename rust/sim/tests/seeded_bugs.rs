@@ -65,5 +65,7 @@ found! {
     switch_denies_the_start: SwitchDeniesTheStart,
     claim_begins_revoked: ClaimBeginsRevoked,
     switch_forgets_relays: SwitchForgetsRelays,
+    gate_ignores_credit: GateIgnoresCredit,
+    table_repeats_after_items: TableRepeatsAfterItems,
     engine_keeps_the_dead_selectable: EngineKeepsTheDeadSelectable,
 }

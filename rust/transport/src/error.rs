@@ -106,6 +106,14 @@ pub enum ProtocolError {
         /// The limit.
         window: u64,
     },
+    /// More items under way on a stream than its window, or more of it returned than was under way.
+    #[error("stream {stream:?}: its items do not fit its window of {window} bytes")]
+    StreamWindow {
+        /// Which.
+        stream: StreamId,
+        /// The limit.
+        window: u64,
+    },
     /// More credit came back than was used.
     #[error("{bytes} bytes of credit returned; {used} were used")]
     Credit {

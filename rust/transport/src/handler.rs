@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mpreg_types::{CallHead, Payload, ReplyHead, StreamId};
+use mpreg_types::{CallHead, ItemHead, Payload, ReplyHead, StreamId};
 use mpreg_wire::FrameKind;
 use thiserror::Error;
 
@@ -81,6 +81,32 @@ pub enum Incoming {
         value: Payload,
         /// What is owed for it.
         wire_bytes: usize,
+    },
+    /// An item of the stream that an own call asked for, with its whole value. Nothing is owed to the connection: the
+    /// stream's window bounds what is held.
+    Item {
+        /// The own stream.
+        stream: StreamId,
+        /// Metadata.
+        head: ItemHead,
+        /// The value.
+        value: Payload,
+    },
+    /// An item whose value was not admitted; the stream has a gap now.
+    RefusedItem {
+        /// The own stream.
+        stream: StreamId,
+        /// Metadata.
+        head: ItemHead,
+        /// Why.
+        why: AdmitError,
+    },
+    /// The peer took items of this stream of its.
+    Credit {
+        /// The peer's stream.
+        stream: StreamId,
+        /// How many bytes of them, as the stream's window counts.
+        bytes: u64,
     },
     /// A call whose value was not admitted; what arrives of it is thrown away. It wants an error reply.
     RefusedCall {

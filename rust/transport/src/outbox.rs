@@ -9,6 +9,7 @@ use mpreg_wire::{
 
 use crate::batch::{Batch, Lane};
 use crate::bulk::Bulk;
+use crate::flows::Flows;
 use crate::send_limits::SendLimits;
 use crate::stream_set::StreamSet;
 use crate::{Goodbye, LostCause, ProtocolError, SendError};
@@ -21,13 +22,14 @@ const COPY_BYTES_MAX: usize = 4 * 1024;
 const BULK_BYTES_PER_BATCH: usize = 256 * 1024;
 
 /// What one connection has to send, in three classes: control frames first, then small frames in their order, then
-/// chunks of large values, value by value in turn.
+/// chunks of large values, value by value in turn, and
+/// items of streams that found no credit, stream by stream in turn.
 ///
 /// Stream ids are given here, at the moment the head is appended, so their order is the order on the wire. Credit is
 /// taken when a small frame is appended and when a chunk is cut; a reply that finds none waits in `parked`.
 #[derive(Debug)]
 pub(crate) struct Outbox {
-    limits: SendLimits,
+    pub(crate) limits: SendLimits,
     sender: Process,
     pub(crate) phase: Phase,
     /// A thread is writing `batch` right now.
@@ -36,14 +38,16 @@ pub(crate) struct Outbox {
     pub(crate) blocked: bool,
     pub(crate) batch: Batch,
     control: Lane,
-    calls: Lane,
-    bulk: VecDeque<Bulk>,
+    pub(crate) calls: Lane,
+    pub(crate) bulk: VecDeque<Bulk>,
+    pub(crate) flows: Flows,
+    items_first: bool,
     parked: VecDeque<Parked>,
     /// Bytes of replies in `bulk` and `parked`.
     untaken: u64,
     pending: StreamSet,
     next_stream: u64,
-    credit: u64,
+    pub(crate) credit: u64,
     /// What the dearest call would have cost that was turned away since somebody was told to try again.
     turned_away: Option<u64>,
     /// The first own stream that [`Self::discard`] threw away.
@@ -83,6 +87,8 @@ impl Outbox {
             control: Lane::default(),
             calls: Lane::default(),
             bulk: VecDeque::new(),
+            flows: Flows::default(),
+            items_first: false,
             parked: VecDeque::new(),
             untaken: 0,
             pending: StreamSet::default(),
@@ -93,11 +99,11 @@ impl Outbox {
         }
     }
 
-    fn check_open(&self) -> Result<(), SendError> {
+    pub(crate) fn check_open(&self) -> Result<(), SendError> {
         if self.phase == Phase::Open { Ok(()) } else { Err(SendError::Closed) }
     }
 
-    fn check_length(&self, bytes: usize) -> Result<(), SendError> {
+    pub(crate) fn check_length(&self, bytes: usize) -> Result<(), SendError> {
         let (bytes, max) = (bytes as u64, self.limits.value_bytes);
         if bytes > max { Err(SendError::TooLarge { bytes, max }) } else { Ok(()) }
     }
@@ -160,6 +166,12 @@ impl Outbox {
         let bytes = value.len();
         debug_assert_eq!(head.value_bytes, bytes as u64, "the peer would close the connection");
         self.check_length(bytes)?;
+        if self.flows.contains(stream) {
+            let mut meta = Vec::new();
+            encode_reply(head, &mut meta);
+            self.flows.push(FrameKind::Reply, stream, meta, value.clone(), self.limits.chunk_bytes);
+            return Ok(());
+        }
         if bytes > self.limits.chunk_bytes {
             self.check_untaken(bytes)?;
         }
@@ -179,9 +191,13 @@ impl Outbox {
         Ok(())
     }
 
-    fn check_untaken(&self, bytes: usize) -> Result<(), SendError> {
+    pub(crate) fn check_untaken(&self, bytes: usize) -> Result<(), SendError> {
         let max = self.limits.untaken;
-        if self.untaken + bytes as u64 > max { Err(SendError::NoRoom { max }) } else { Ok(()) }
+        if self.untaken + self.flows.bytes() + bytes as u64 > max {
+            Err(SendError::NoRoom { max })
+        } else {
+            Ok(())
+        }
     }
 
     /// Behind the call it cancels, in the lane of the calls: it must never be read first. Nothing if nobody waits for
@@ -199,6 +215,8 @@ impl Outbox {
             self.untaken -= self.parked.remove(at).map_or(0, |parked| parked.value.len() as u64);
         } else if let Some(at) = self.bulk.iter().position(|bulk| bulk.stream() == stream) {
             self.untaken -= self.bulk.remove(at).map_or(0, |bulk| bulk.left() as u64);
+            self.push_empty(FrameKind::Chunk, FrameFlags::LAST, stream);
+        } else if self.flows.remove(stream) {
             self.push_empty(FrameKind::Chunk, FrameFlags::LAST, stream);
         }
     }
@@ -263,7 +281,7 @@ impl Outbox {
 
     /// While large values wait, small frames leave them a part, or they would never get any.
     fn small_floor(&self) -> u64 {
-        if self.bulk.is_empty() { 0 } else { self.limits.small_floor }
+        if self.bulk.is_empty() && self.flows.is_empty() { 0 } else { self.limits.small_floor }
     }
 
     fn take_credit(&mut self, cost: u64) -> bool {
@@ -284,10 +302,20 @@ impl Outbox {
         self.batch.clear();
         std::mem::swap(&mut self.batch.control, &mut self.control);
         self.unpark();
-        self.cut_chunks();
+        let mut room = BULK_BYTES_PER_BATCH;
+        // In turns, so that neither keeps the other from credit and room.
+        self.items_first = !self.items_first;
+        if self.items_first {
+            self.cut_items(&mut room);
+            self.cut_chunks(&mut room);
+        } else {
+            self.cut_chunks(&mut room);
+            self.cut_items(&mut room);
+        }
         std::mem::swap(&mut self.batch.calls, &mut self.calls);
         if self.batch.is_done()
             && self.bulk.is_empty()
+            && self.flows.is_empty()
             && self.parked.is_empty()
             && let Phase::Closing(_, goodbye) = &mut self.phase
             && let Some(goodbye) = goodbye.take()
@@ -318,11 +346,10 @@ impl Outbox {
         }
     }
 
-    fn cut_chunks(&mut self) {
-        let mut room = BULK_BYTES_PER_BATCH;
+    fn cut_chunks(&mut self, room: &mut usize) {
         while let Some(mut bulk) = self.bulk.pop_front() {
             let bytes = bulk.left().min(self.limits.chunk_bytes);
-            if bytes > room || self.credit < bytes as u64 + self.limits.bulk_floor {
+            if bytes > *room || self.credit < bytes as u64 + self.limits.bulk_floor {
                 self.bulk.push_front(bulk);
                 return;
             }
@@ -337,7 +364,7 @@ impl Outbox {
                 self.untaken -= bytes as u64;
             }
             self.frames += 1;
-            room -= bytes;
+            *room -= bytes;
             if bulk.left() > 0 {
                 self.bulk.push_back(bulk);
             }
@@ -372,7 +399,11 @@ impl Outbox {
 
     /// True if nothing waits to be written and no own call waits for its reply.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.pending.len() == 0 && self.parked.is_empty() && self.bulk.is_empty() && self.queued() == 0
+        self.pending.len() == 0
+            && self.parked.is_empty()
+            && self.bulk.is_empty()
+            && self.flows.is_empty()
+            && self.queued() == 0
     }
 
     fn is_own(&self, stream: StreamId) -> bool {
@@ -410,14 +441,20 @@ impl Outbox {
     /// never more of these than lumps in a window.
     pub(crate) fn push_credit(&mut self, bytes: u64) -> Result<(), SendError> {
         self.check_open()?;
+        self.append_credit(StreamId(0), bytes)
+    }
+
+    pub(crate) fn append_credit(&mut self, stream: StreamId, bytes: u64) -> Result<(), SendError> {
         let payload = encode_credit(bytes);
-        self.append_control(&FrameHeader::control(FrameKind::Credit, payload.len())?, &payload);
+        let header = FrameHeader::new(FrameKind::Credit, FrameFlags::NONE, stream, 0, payload.len())?;
+        self.append_control(&header, &payload);
         Ok(())
     }
 
     /// The end does not wait any longer for credit: large values stay unfinished, so that the goodbye can be said.
     pub(crate) fn give_up_values(&mut self) {
         self.bulk.clear();
+        self.flows.clear();
         self.parked.clear();
         self.untaken = 0;
     }
@@ -427,9 +464,7 @@ impl Outbox {
         self.first_discarded = self.first_discarded.or(self.calls.first_head());
         self.control = Lane::default();
         self.calls = Lane::default();
-        self.bulk.clear();
-        self.parked.clear();
-        self.untaken = 0;
+        self.give_up_values();
     }
 
     /// The first own stream of which no byte was handed to the kernel.
@@ -443,7 +478,7 @@ impl Outbox {
     }
 }
 
-fn append(lane: &mut Lane, segment: &Bytes) {
+pub(crate) fn append(lane: &mut Lane, segment: &Bytes) {
     if segment.len() <= COPY_BYTES_MAX {
         lane.buffer().extend_from_slice(segment);
     } else {

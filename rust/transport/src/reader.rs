@@ -6,7 +6,7 @@ use mpreg_types::StreamId;
 use mpreg_wire::handshake::Refusal;
 use mpreg_wire::{
     DecodeError, Frame, FrameError, FrameFlags, FrameKind, HEADER_BYTES, Limits, TargetCache, allowed,
-    cut_frame, decode_call, decode_credit, decode_reply, decode_started,
+    cut_frame, decode_call, decode_credit, decode_item, decode_reply, decode_started,
 };
 
 use crate::values::{Chunked, ValueHead, Values};
@@ -183,6 +183,7 @@ impl Reader {
         match kind {
             FrameKind::Call => return self.call(frame, handler),
             FrameKind::Reply => return self.reply(frame, handler),
+            FrameKind::Item => return self.item(frame, handler),
             FrameKind::Chunk => return self.chunk(&frame, handler),
             _ => self.tally.control_bytes += HEADER_BYTES as u64 + u64::from(frame.header.length),
         }
@@ -195,6 +196,9 @@ impl Reader {
             }
             FrameKind::Credit => {
                 let bytes = decode_credit(frame.payload())?;
+                if stream.0 != 0 {
+                    return self.stream_credit(stream, bytes, handler);
+                }
                 self.connection.outbox().add_credit(bytes)?;
                 self.tally.credit = true;
             }
@@ -272,6 +276,37 @@ impl Reader {
         Ok(())
     }
 
+    fn item(&mut self, frame: Frame, handler: &mut impl FrameHandler) -> Result<(), Stop> {
+        let (kind, stream) = (frame.header.kind, frame.header.stream);
+        let wire_bytes = frame.header.length as usize;
+        self.connection.arrived(wire_bytes as u64)?;
+        // The stream's own window bounds what is held of it, so a slow reader takes nothing from other streams.
+        self.tally.consumed += wire_bytes;
+        if !self.is_opened_here(stream) || self.values.contains(stream) {
+            return Err(ProtocolError::Stream { kind, stream }.into());
+        }
+        let head = decode_item(&frame.header, frame.meta())?;
+        if frame.header.flags.contains(FrameFlags::MORE) {
+            return self.announce(stream, ValueHead::Item(head), head.value_bytes, &frame, handler);
+        }
+        let value = frame.into_payload().into();
+        handler.frame(&self.connection, Incoming::Item { stream, head, value });
+        Ok(())
+    }
+
+    fn stream_credit(
+        &self,
+        stream: StreamId,
+        bytes: u64,
+        handler: &mut impl FrameHandler,
+    ) -> Result<(), Stop> {
+        if self.connection.is_own(stream) || stream.0 > self.last_stream {
+            return Err(ProtocolError::Stream { kind: FrameKind::Credit, stream }.into());
+        }
+        handler.frame(&self.connection, Incoming::Credit { stream, bytes });
+        Ok(())
+    }
+
     /// A value will come in chunks, if the handler admits it.
     fn announce(
         &mut self,
@@ -307,6 +342,7 @@ impl Reader {
                 self.tally.finished.push(stream);
                 Incoming::RefusedReply { stream, head, why }
             }
+            ValueHead::Item(head) => Incoming::RefusedItem { stream, head, why },
         };
         handler.frame(&self.connection, refused);
         Ok(())
@@ -335,6 +371,7 @@ impl Reader {
                         self.tally.finished.push(stream);
                         Incoming::Reply { stream, head, value, wire_bytes: 0 }
                     }
+                    ValueHead::Item(head) => Incoming::Item { stream, head, value },
                 };
                 handler.frame(&self.connection, whole);
             }

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use mpreg_types::{CallHead, Payload, ReplyHead, StreamId};
+use mpreg_types::{CallHead, ItemHead, Payload, ReplyHead, StreamId};
 
 use crate::ProtocolError;
 
@@ -20,6 +20,7 @@ pub(crate) struct Values {
 pub(crate) enum ValueHead {
     Call(CallHead),
     Reply(ReplyHead),
+    Item(ItemHead),
 }
 
 #[derive(Debug)]

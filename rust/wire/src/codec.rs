@@ -9,9 +9,12 @@
 //!
 //! Reply: `[token, ok, executed, value bytes, load, extras]`, load = nil or `[in flight, queued]`, extras = nil or
 //! `[node, retry after us, path, ledger, idempotent, label]`.
+//!
+//! Item: no array, there may be millions: the call's token in 8 bytes, and 8 more with the length of a value in chunks.
 
 mod call;
 mod error;
+mod item;
 mod pack;
 mod reply;
 mod target;
@@ -20,6 +23,7 @@ mod unpack;
 
 pub use call::{EXTRA_TEXT_BYTES_MAX, METADATA_BYTES_MAX, PATH_MAX, Process, decode_call, encode_call};
 pub use error::DecodeError;
+pub use item::{decode_item, encode_item};
 pub use reply::{decode_reply, encode_reply};
 pub use target::{RESOURCES_MAX, decode_target, encode_target};
 pub use target_cache::TargetCache;

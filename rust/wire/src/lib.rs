@@ -21,7 +21,8 @@ pub mod verify;
 
 pub use codec::{
     DecodeError, EXTRA_TEXT_BYTES_MAX, METADATA_BYTES_MAX, PATH_MAX, Process, RESOURCES_MAX, TargetCache,
-    decode_call, decode_reply, decode_target, encode_call, encode_reply, encode_target,
+    decode_call, decode_item, decode_reply, decode_target, encode_call, encode_item, encode_reply,
+    encode_target,
 };
 pub use frame::{
     Frame, FrameError, FrameFlags, FrameHeader, FrameKind, HEADER_BYTES, cut_frame, decode_credit,

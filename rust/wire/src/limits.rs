@@ -9,7 +9,7 @@ const GIB: u64 = 1024 * MIB;
 /// How large and how many, for frames and connections. What runs on top (calls, catalog, graphs) has its own.
 ///
 /// Every field may be set; [`Limits::check`] holds the relations between them. Limits that both ends must agree on are
-/// constants instead: those here and [`NESTING_MAX`](crate::NESTING_MAX),
+/// constants instead: those here, `STREAM_WINDOW` of the types and [`NESTING_MAX`](crate::NESTING_MAX),
 /// [`METADATA_BYTES_MAX`](crate::METADATA_BYTES_MAX), [`PATH_MAX`](crate::PATH_MAX),
 /// [`RESOURCES_MAX`](crate::RESOURCES_MAX).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +23,6 @@ pub struct Limits {
     /// What the node holds of values that are arriving; one peer gets at most half. Also what it holds of replies that a
     /// peer does not take.
     pub receive_bytes: u64,
-    /// Credit of one stream of items.
-    pub stream_window: u64,
     /// Credit of one connection: bytes under way before the sender waits; at least one frame.
     pub connection_window: u64,
     /// What one connection holds to be written before senders wait.
@@ -67,7 +65,6 @@ impl Limits {
                 self.connection_window >= u64::from(self.max_frame_bytes),
                 "connection_window must hold a frame of max_frame_bytes",
             ),
-            (self.stream_window >= u64::from(self.chunk_bytes), "stream_window must hold one chunk"),
             (
                 self.out_high_water >= u64::from(self.max_frame_bytes),
                 "out_high_water must hold a frame of max_frame_bytes",
@@ -89,7 +86,6 @@ impl Limits {
             max_frame_bytes: self.max_frame_bytes,
             max_value_bytes: self.max_value_bytes,
             connection_window: self.connection_window,
-            stream_window: self.stream_window,
             pending_calls: self.pending_calls,
         }
     }
@@ -102,7 +98,6 @@ impl Default for Limits {
             chunk_bytes: Self::CHUNK_BYTES_MAX,
             max_value_bytes: GIB,
             receive_bytes: 2 * GIB,
-            stream_window: 256 * KIB,
             connection_window: 16 * MIB,
             out_high_water: 4 * MIB,
             pending_calls: 65_536,
@@ -127,8 +122,6 @@ pub struct PeerLimits {
     pub max_value_bytes: u64,
     /// Bytes it lets be under way on the connection.
     pub connection_window: u64,
-    /// Bytes it lets be under way on one stream of items.
-    pub stream_window: u64,
     /// Calls it lets wait for their reply.
     pub pending_calls: u32,
 }
@@ -138,7 +131,6 @@ impl PeerLimits {
     pub fn are_usable(&self) -> bool {
         self.max_frame_bytes >= Limits::FRAME_BYTES_MIN
             && self.connection_window >= u64::from(self.max_frame_bytes)
-            && self.stream_window >= 1
             && self.pending_calls >= 1
     }
 }
@@ -161,14 +153,13 @@ mod tests {
             change(&mut limits);
             limits.check().unwrap_err().to_string()
         };
-        let rows: [(Change, &str); 12] = [
+        let rows: [(Change, &str); 11] = [
             (|l| l.max_frame_bytes -= 1, "max_frame_bytes must be at least"),
             (|l| l.chunk_bytes = 0, "chunk_bytes must"),
             (|l| l.chunk_bytes += 1, "chunk_bytes must"),
             (|l| l.max_value_bytes = 0, "max_value_bytes must be at least 1"),
             (|l| l.max_value_bytes += 1, "half of receive_bytes"),
             (|l| l.connection_window = 1, "connection_window must"),
-            (|l| l.stream_window = 1, "stream_window must"),
             (|l| l.out_high_water = 1, "out_high_water must"),
             (|l| l.pending_calls = 0, "pending_calls must"),
             (|l| l.connections = 0, "connections must"),
@@ -186,7 +177,6 @@ mod tests {
         let good = Limits::default().for_peer();
         assert!(!PeerLimits { max_frame_bytes: Limits::FRAME_BYTES_MIN - 1, ..good }.are_usable());
         assert!(!PeerLimits { connection_window: 0, ..good }.are_usable());
-        assert!(!PeerLimits { stream_window: 0, ..good }.are_usable());
         assert!(!PeerLimits { pending_calls: 0, ..good }.are_usable());
     }
 }

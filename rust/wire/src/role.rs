@@ -54,9 +54,9 @@ pub const fn allowed(role: Role, kind: FrameKind) -> bool {
         | FrameKind::Call
         | FrameKind::Chunk
         | FrameKind::Cancel => true,
-        FrameKind::Reply | FrameKind::Started => matches!(role, Node | Gateway | Worker),
+        FrameKind::Reply | FrameKind::Started | FrameKind::Item => matches!(role, Node | Gateway | Worker),
         FrameKind::Membership | FrameKind::Catalog | FrameKind::LookReply => matches!(role, Node),
         FrameKind::Look => matches!(role, Node | Client | Worker),
-        FrameKind::Hello | FrameKind::Proof | FrameKind::Route | FrameKind::Item => false,
+        FrameKind::Hello | FrameKind::Proof | FrameKind::Route => false,
     }
 }

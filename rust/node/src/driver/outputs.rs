@@ -84,6 +84,7 @@ impl Driver {
             tags: spec.tags.clone(),
             scope: spec.scope,
             idempotent: spec.idempotent,
+            streaming: spec.streaming,
             timeout: spec.timeout,
             ..FunctionEntry::new(spec.name.clone(), spec.contract)
         };

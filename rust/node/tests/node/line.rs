@@ -39,6 +39,7 @@ impl Line {
     pub(crate) fn call(&mut self, name: &str) -> Result<Payload, Box<CallFailure>> {
         let name = FunctionName::parse(name).unwrap();
         let call = Outgoing {
+            stream: false,
             target: Arc::new(PreparedTarget::new(Target::Select(Selector::new(Wanted::Name(name))))),
             deadline: now() + SOON,
             retries: 0,

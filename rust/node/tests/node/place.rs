@@ -73,6 +73,8 @@ impl Dispatcher for Answering {
         replies.flush();
     }
 
+    fn resume(&self, _: InvocationKey) {}
+
     fn cancel(&self, _: InvocationKey) {}
 
     fn mailbox(&self) -> Option<Arc<Mailbox>> {
@@ -101,6 +103,7 @@ impl Running {
     pub(crate) fn offer(&self, name: &str) {
         let name = FunctionName::parse(name).unwrap();
         let spec = FunctionSpec {
+            streaming: false,
             id: FunctionId::from(&name),
             name,
             version: FunctionVersion::parse("1.0.0").unwrap(),

@@ -37,9 +37,10 @@ impl Switch {
     /// Runs a call, lets it stand in its function's line, or refuses it.
     pub(crate) fn admit(&mut self, index: Index, candidate: Arc<Candidate>, step: &mut Step<'_>) {
         let Some(call) = self.calls.get_mut(index) else { return };
-        let stream = call.cargo.as_ref().is_some_and(|cargo| cargo.head.stream);
+        let stream = call.asks_stream;
         if let Some(timeout) = candidate.timeout {
             call.deadline = call.deadline.min(step.now + timeout);
+            call.flow.limit = Some(step.now + timeout);
         }
         if self.is_draining() {
             let text =
@@ -92,6 +93,7 @@ impl Switch {
     }
 
     fn run(&mut self, index: Index, function: u64, running: Running, step: &mut Step<'_>) {
+        let gate = self.open_gate(index);
         let Some(call) = self.calls.get_mut(index) else { return };
         if call.deadline <= step.now {
             return self.refuse(index, deadline_body("before the function could start"), step);
@@ -108,6 +110,7 @@ impl Switch {
             stream: call.stream,
             claim: self.claims.issue(index.slot),
             running,
+            gate,
             head,
             value,
             arrived: call.arrived,

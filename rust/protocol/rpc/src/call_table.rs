@@ -14,6 +14,7 @@ use mpreg_types::{
 
 use crate::attempt::{Failed, Word};
 use crate::claim::{Claims, Revoked};
+use crate::flow::Flow;
 use crate::key::Index;
 use crate::links::{Fifo, Links};
 use crate::retry::RetryBudget;
@@ -147,6 +148,7 @@ impl CallTable {
             idempotent: request.idempotent,
             candidate: None,
             history: None,
+            flow: Flow::default(),
             state: State::Choosing,
         };
         let Some(index) = self.slots.insert_with(make) else {
@@ -171,6 +173,7 @@ impl CallTable {
         match slot.state {
             State::Sent(sent) | State::Verdict(sent) => port.send_cancel(sent.on, sent.stream),
             State::Local => {
+                slot.flow.close();
                 self.claims.revoke(index.slot);
                 port.cancel_local(key);
             }
@@ -324,6 +327,7 @@ impl CallTable {
                 Some(sent.executed())
             }
             State::Local => {
+                self.slots.get(index)?.flow.close();
                 let revoked = self.claims.revoke(index.slot);
                 port.cancel_local(CallKey::new(self.caller.bridge, index));
                 Some(if revoked == Revoked::NotBegun { Executed::No } else { Executed::Yes })

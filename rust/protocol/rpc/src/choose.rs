@@ -8,7 +8,7 @@ use crate::call_table::Turn;
 use crate::key::Index;
 use crate::slot::{Sent, State};
 use crate::workload::Running;
-use crate::{CallKey, CallTable, LocalCall, Outbound, Route, SendFailure};
+use crate::{CallKey, CallTable, ItemGate, LocalCall, Outbound, Route, SendFailure};
 
 impl CallTable {
     /// Starts an attempt of a call that is in no line and on no connection.
@@ -66,6 +66,7 @@ impl CallTable {
         (slot.wait_until, slot.dialled) = (None, false);
         if let Some(timeout) = candidate.timeout {
             slot.deadline = slot.deadline.min(slot.begun + timeout);
+            slot.flow.limit = Some(slot.begun + timeout);
         }
         if candidate.streaming != slot.head.stream {
             let failed = Failed::new(wrong_verb(&candidate), Executed::No, Some(candidate.node()));
@@ -197,12 +198,14 @@ impl CallTable {
         slot.handed_on = turn.now;
         slot.sent = slot.sent.saturating_add(1);
         slot.state = State::Local;
+        slot.flow.gate = slot.head.stream.then(ItemGate::new);
         self.wheel.arm(index.slot, slot.deadline);
         let call = LocalCall {
             function,
             key: CallKey::new(self.caller.bridge, index),
             claim: self.claims.issue(index.slot),
             running,
+            gate: slot.flow.gate.clone(),
             head: &slot.head,
             value: &slot.value,
             deadline: slot.deadline,

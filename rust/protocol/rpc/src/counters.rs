@@ -21,6 +21,10 @@ pub struct TableCounters {
     pub parked: u64,
     /// Calls refused because the table was full.
     pub refused: u64,
+    /// Items of streams that had ended, or of another attempt: dropped.
+    pub late_items: u64,
+    /// Senders of streams that were closed because they broke a window.
+    pub overdrawn: u64,
 }
 
 /// What a [`Switch`](crate::Switch) has counted since its start.
@@ -48,4 +52,8 @@ pub struct SwitchCounters {
     pub strays: u64,
     /// Calls reported as started.
     pub reported: u64,
+    /// Items and credit of streams that had ended: dropped.
+    pub late_items: u64,
+    /// Peers that were closed because they broke a stream's window.
+    pub overdrawn: u64,
 }

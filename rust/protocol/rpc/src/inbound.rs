@@ -3,6 +3,7 @@ use std::sync::Arc;
 use mpreg_routing::{Candidate, PeerState};
 use mpreg_types::{CallHead, ConnectionId, Payload, PreparedTarget, StreamId, Time};
 
+use crate::flow::Flow;
 use crate::workload::Waiting;
 
 /// One call that arrived, from its frame to its answer.
@@ -20,6 +21,10 @@ pub(crate) struct Inbound {
     pub(crate) waiting: Option<Waiting>,
     /// It waits, or has waited, for a connection to the node chosen for it.
     pub(crate) dialled: bool,
+    /// It asks for a stream.
+    pub(crate) asks_stream: bool,
+    /// Of a stream.
+    pub(crate) flow: Flow,
     pub(crate) place: Place,
 }
 

@@ -192,6 +192,10 @@ impl Switch {
     fn time_is_up(&mut self, index: Index, step: &mut Step<'_>) {
         let Some(call) = self.calls.get_mut(index) else { return };
         let passed = call.deadline <= step.now;
+        if passed && matches!(call.place, Place::Running { .. }) && self.goes_on(index, step.now) {
+            return;
+        }
+        let Some(call) = self.calls.get_mut(index) else { return };
         match &mut call.place {
             Place::NoCandidate { .. } => {
                 self.leave_line(index);
@@ -238,6 +242,7 @@ impl Switch {
         };
         let mut ledger = Ledger::queued(since.since(call.arrived));
         call.place = Place::Abandoned { function };
+        call.flow.close();
         self.wheel.disarm(index.slot);
         let executed = match self.claims.revoke(index.slot) {
             Revoked::Begun if Defect::SwitchDeniesTheStart.is_in() => Executed::No,
@@ -276,6 +281,7 @@ impl Switch {
         match &mut call.place {
             Place::Running { function, .. } => {
                 call.place = Place::Abandoned { function: *function };
+                call.flow.close();
                 self.wheel.disarm(index.slot);
                 if self.claims.revoke(index.slot) != Revoked::Answered {
                     step.out.push(Output::CancelLocal { key: InboundKey(index), from: on, stream });

@@ -1,9 +1,10 @@
+use std::sync::Arc;
 use std::time::Duration;
 
 use mpreg_routing::Snapshot;
 use mpreg_types::{CallHead, ConnectionId, ErrorBody, NodeId, Payload, StreamId, Time};
 
-use crate::{CallKey, Claim, Running};
+use crate::{CallKey, Claim, ItemGate, Running};
 
 /// What a [`CallTable`](crate::CallTable) acts through; implemented by the bridge that owns the table.
 /// Nothing here blocks.
@@ -42,6 +43,15 @@ pub trait Outbound {
 
     /// Nobody waits for that local call any more. Its claim is revoked already; this is the word to the handler.
     fn cancel_local(&mut self, key: CallKey);
+
+    /// Tells the sender of a stream that that much of it was taken.
+    fn send_item_credit(&mut self, to: ConnectionId, stream: StreamId, bytes: u64);
+
+    /// There is credit for the item that a stream of this process waits with.
+    fn resume_local(&mut self, key: CallKey);
+
+    /// A peer broke the window of a stream: close it.
+    fn breach(&mut self, on: ConnectionId, stream: StreamId);
 }
 
 /// A call to a function of this process.
@@ -55,6 +65,8 @@ pub struct LocalCall<'a> {
     pub claim: Claim,
     /// Its slot: to be dropped when the function has really ended.
     pub running: Running,
+    /// Of a stream: what each of its items has to pass.
+    pub gate: Option<Arc<ItemGate>>,
     /// Metadata, as a frame would carry it.
     pub head: &'a CallHead,
     /// The arguments.

@@ -1,6 +1,8 @@
-use mpreg_types::{CallHead, ConnectionId, NodeId, Payload, ReplyHead, StreamId, Time};
+use std::sync::Arc;
 
-use crate::{Claim, InboundKey, Running, SendFailure};
+use mpreg_types::{CallHead, ConnectionId, ItemHead, NodeId, Payload, ReplyHead, StreamId, Time};
+
+use crate::{Claim, InboundKey, ItemGate, Running, SendFailure};
 
 /// What a [`Switch`](crate::Switch) wants done, in this order.
 #[derive(Debug)]
@@ -26,6 +28,42 @@ pub enum Output {
         head: ReplyHead,
         /// The result, or an encoded error body.
         value: Payload,
+    },
+    /// Pass an item on to the client that asked for its stream.
+    Item {
+        /// The client's connection.
+        to: ConnectionId,
+        /// The call's stream there.
+        stream: StreamId,
+        /// Metadata.
+        head: ItemHead,
+        /// The item.
+        value: Payload,
+    },
+    /// Pass a client's credit on to the sender of its stream.
+    ItemCredit {
+        /// The sender's connection.
+        to: ConnectionId,
+        /// The call's stream there.
+        stream: StreamId,
+        /// How much.
+        bytes: u64,
+    },
+    /// There is credit for the item that a stream of this process waits with.
+    Resume {
+        /// The call, as its `Invoke` named it.
+        key: InboundKey,
+        /// Connection of its caller.
+        from: ConnectionId,
+        /// Its stream there.
+        stream: StreamId,
+    },
+    /// A peer broke the window of a stream: close it.
+    Breach {
+        /// The peer's connection.
+        on: ConnectionId,
+        /// The stream.
+        stream: StreamId,
     },
     /// Send a call on; tell the outcome by [`Switch::forwarded`](crate::Switch::forwarded) before the next input.
     Forward {
@@ -78,6 +116,8 @@ pub struct Invocation {
     pub claim: Claim,
     /// The function's slot, taken until this is dropped.
     pub running: Running,
+    /// Of a stream: what each of its items has to pass.
+    pub gate: Option<Arc<ItemGate>>,
     /// Metadata as it arrived.
     pub head: CallHead,
     /// The arguments.

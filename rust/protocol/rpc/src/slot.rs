@@ -7,6 +7,7 @@ use mpreg_types::{
 
 use crate::Route;
 use crate::attempt::History;
+use crate::flow::Flow;
 use crate::workload::Waiting;
 
 /// One call of a table, from `begin` to its completion.
@@ -37,6 +38,8 @@ pub(crate) struct CallSlot {
     /// Of the present attempt; its peer counts the call as in flight.
     pub(crate) candidate: Option<Arc<Candidate>>,
     pub(crate) history: Option<Box<History>>,
+    /// Of a stream.
+    pub(crate) flow: Flow,
     pub(crate) state: State,
 }
 

@@ -14,6 +14,7 @@ use mpreg_types::{
 };
 
 use crate::claim::Claims;
+use crate::flow::Flow;
 use crate::inbound::{Cargo, Inbound, Place, Relay};
 use crate::key::Index;
 use crate::links::{Fifo, Links};
@@ -131,7 +132,7 @@ impl Switch {
             return;
         };
         let deadline = now + head.remaining.min(self.config.deadline_max);
-        let token = head.token;
+        let (token, asks_stream) = (head.token, head.stream);
         if let (Peer::Client { name, .. }, Some(extras)) = (&link.peer, &mut head.extras) {
             // A client speaks for itself only.
             extras.client = Some(name.clone());
@@ -147,6 +148,8 @@ impl Switch {
             cargo: Some(Cargo { head, value }),
             waiting: None,
             dialled: false,
+            asks_stream,
+            flow: Flow::default(),
             place: Place::Arriving { wait_until: None },
         };
         let Some(index) = self.calls.insert_with(make) else {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use mpreg_types::{ConnectionId, ErrorBody, ErrorCode, Executed, Ledger, NodeId, Payload, ReplyHead, Time};
+use mpreg_types::{
+    ConnectionId, Defect, ErrorBody, ErrorCode, Executed, Ledger, NodeId, Payload, ReplyHead, Time,
+};
 
 use crate::attempt::{Failed, History, Word, together};
 use crate::call_table::Turn;
@@ -47,7 +49,8 @@ impl CallTable {
         turn: &mut Turn<'_, P>,
     ) {
         let Some(slot) = self.slots.get_mut(index) else { return };
-        if slot.retries_left == 0 || !failed.may_repeat() {
+        let flowing = slot.flow.flowing && !Defect::TableRepeatsAfterItems.is_in();
+        if flowing || slot.retries_left == 0 || !failed.may_repeat() {
             return self.fail(index, failed, turn);
         }
         let failures = 1 + slot.history.as_ref().map_or(0, |history| history.attempts.len());

@@ -226,6 +226,8 @@ impl CallTable {
                 }
             }
             State::Verdict(sent) => self.deadline_passed(index, Word::none(sent.executed()), turn),
+            // Its first item is on the way from another thread.
+            State::Local if slot.flow.has_passed() && !slot.flow.flowing => self.prolong(index),
             State::Sent(_) | State::Local => {
                 let (local, handed_on) = (matches!(slot.state, State::Local), slot.handed_on);
                 if let Some(executed) = self.stop(index, turn.port) {

@@ -167,7 +167,7 @@ pub struct CallHead {
     pub hops_left: HopBudget,
     /// Forwards inside this cluster so far; more than three is a loop.
     pub forwards: u8,
-    /// True for a stream: the reply is many items.
+    /// True for a stream: items come before the reply, which is its end.
     pub stream: bool,
     /// Where it goes.
     pub target: Arc<PreparedTarget>,

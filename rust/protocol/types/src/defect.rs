@@ -27,6 +27,10 @@ pub enum Defect {
     ClaimBeginsRevoked,
     /// Calls that were forwarded over a connection are forgotten when it breaks.
     SwitchForgetsRelays,
+    /// Items leave though their reader has no room for them.
+    GateIgnoresCredit,
+    /// A stream that was lost after items had come is asked for again.
+    TableRepeatsAfterItems,
     /// What membership thinks of a node does not reach those who choose.
     EngineKeepsTheDeadSelectable,
 }
@@ -45,6 +49,8 @@ impl Defect {
         Self::SwitchDeniesTheStart,
         Self::ClaimBeginsRevoked,
         Self::SwitchForgetsRelays,
+        Self::GateIgnoresCredit,
+        Self::TableRepeatsAfterItems,
         Self::EngineKeepsTheDeadSelectable,
     ];
 

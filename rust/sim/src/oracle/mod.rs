@@ -9,6 +9,7 @@ mod idle_bytes;
 mod no_false_death;
 mod no_resurrection;
 mod only_owners;
+mod streams_in_order;
 
 pub use completes_once::completes_once;
 pub use converges::{converges, disagreement};
@@ -19,6 +20,7 @@ pub use idle_bytes::idle_bytes;
 pub use no_false_death::no_false_death;
 pub use no_resurrection::NoResurrection;
 pub use only_owners::only_owners;
+pub use streams_in_order::streams_in_order;
 
 use crate::{Violation, World};
 use std::time::Duration;

@@ -6,6 +6,7 @@ mod deaths;
 mod idle;
 mod scale;
 mod stalls;
+mod streams;
 
 pub use calls::{calls_beyond_the_full_mesh, calls_survive_chaos, calls_without_faults, chaos};
 pub use catalog::{changes_reach_all, nodes_come_and_go, split_and_heal};
@@ -13,6 +14,7 @@ pub use deaths::{process_deaths, silent_deaths};
 pub use idle::idle_mesh;
 pub use scale::{Report, scale};
 pub use stalls::{all_stall, one_stalls, paused_for_long};
+pub use streams::{streams_survive_chaos, streams_without_faults};
 
 use crate::seeds::Scenario;
 
@@ -30,4 +32,6 @@ pub const ALL: &[(&str, Scenario)] = &[
     ("calls_without_faults", calls_without_faults),
     ("calls_beyond_the_full_mesh", calls_beyond_the_full_mesh),
     ("calls_survive_chaos", calls_survive_chaos),
+    ("streams_without_faults", streams_without_faults),
+    ("streams_survive_chaos", streams_survive_chaos),
 ];

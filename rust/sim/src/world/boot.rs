@@ -30,6 +30,8 @@ pub struct Offer {
     pub name: String,
     /// It may be executed more than once.
     pub idempotent: bool,
+    /// It answers with a stream.
+    pub streaming: bool,
     /// Bytes of documentation, to make entries as large as real ones.
     pub doc_bytes: usize,
 }
@@ -37,12 +39,17 @@ pub struct Offer {
 impl Offer {
     /// A plain function.
     pub fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), idempotent: false, doc_bytes: 0 }
+        Self { name: name.to_owned(), idempotent: false, streaming: false, doc_bytes: 0 }
     }
 
     /// One that may be executed more than once.
     pub fn idempotent(name: &str) -> Self {
         Self { idempotent: true, ..Self::new(name) }
+    }
+
+    /// One that answers with a stream, and may be executed more than once.
+    pub fn streaming(name: &str) -> Self {
+        Self { streaming: true, ..Self::idempotent(name) }
     }
 }
 
@@ -108,6 +115,7 @@ impl World {
             wires: BTreeMap::new(),
             jobs: BTreeMap::new(),
             calls: BTreeMap::new(),
+            reading: BTreeMap::new(),
             targets: TargetCache::new(),
             entry: None,
             offers: BTreeSet::new(),
@@ -151,6 +159,7 @@ impl World {
         let local = LocalFunction { handle: process.handles, slots };
         let entry = FunctionEntry {
             idempotent: offer.idempotent,
+            streaming: offer.streaming,
             doc: ForeignText::new(doc),
             ..FunctionEntry::new(name.clone(), ContractHash::from_bytes([0; 32]))
         };

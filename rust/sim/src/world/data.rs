@@ -14,7 +14,7 @@ use super::World;
 use super::desk::Desk;
 use crate::frame::Frame;
 use crate::item::{Item, Spot};
-use crate::job::{Job, JobKey};
+use crate::job::{Job, JobKey, Making};
 use crate::ledger::Ending;
 
 impl World {
@@ -45,8 +45,12 @@ impl World {
         let Some(call) = process.calls.remove(&key) else {
             return self.ledger.strays.push((place, key));
         };
+        let total = outcome.as_ref().ok().and_then(|success| success.value.head.as_ref().try_into().ok());
         let error = outcome.err().map(|failure| (failure.body.code, failure.executed));
         if let Some(fate) = self.ledger.fates.get_mut(&call) {
+            if let Some(stream) = &mut fate.stream {
+                stream.total = total.map(u32::from_be_bytes);
+            }
             fate.endings.push(Ending { at: self.now, error });
         }
     }
@@ -82,6 +86,7 @@ impl World {
                     claim: invocation.claim,
                     _running: invocation.running,
                     reply_to: Some((invocation.from, invocation.stream)),
+                    making: invocation.gate.map(Making::new),
                     token: invocation.head.token,
                     deadline: invocation.deadline,
                     begun: false,
@@ -93,6 +98,12 @@ impl World {
             Output::Reply { to, stream, head, value } => self.reply(place, to, stream, &head, value),
             Output::CancelRemote { to, stream } => self.write(place, to, Frame::Cancel(stream)),
             Output::Dial { node } => self.wanted(place, node),
+            Output::Item { to, stream, head, value } => self.write_item(place, to, stream, &head, value),
+            Output::ItemCredit { to, stream, bytes } => {
+                self.write(place, to, Frame::Credit { stream, bytes });
+            }
+            Output::Resume { key, .. } => self.resume_stream(place, JobKey::Remote(key)),
+            Output::Breach { on, stream } => self.breach(place, on, stream),
             Output::Started { to, tokens } => {
                 let mut payload = Vec::new();
                 encode_started(tokens, &mut payload);
@@ -163,6 +174,10 @@ impl World {
                 self.with_switch(here, |switch, out| switch.cancel(on, stream, now, out));
             }
             Frame::Reply { stream, meta, value } => self.reply_arrives(here, on, stream, &meta, value),
+            Frame::Item { stream, meta, value } => self.item_arrives(here, on, stream, &meta, value),
+            Frame::Credit { stream, bytes } => {
+                self.with_switch(here, |switch, out| switch.credit(on, stream, bytes, out));
+            }
             Frame::Started(payload) => self.started_arrives(here, on, &payload),
             Frame::Opened | Frame::End(_) | Frame::Control { .. } => {}
         }

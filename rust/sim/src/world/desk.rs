@@ -7,7 +7,7 @@ use mpreg_types::{CallHead, ConnectionId, ErrorBody, NodeId, Payload, StreamId};
 
 use super::World;
 use crate::frame::Frame;
-use crate::job::{Job, JobKey};
+use crate::job::{Job, JobKey, Making};
 
 /// What the call table at one place acts through.
 pub(crate) struct Desk<'a> {
@@ -57,6 +57,7 @@ impl Outbound for Desk<'_> {
             claim: call.claim,
             _running: call.running,
             reply_to: None,
+            making: call.gate.map(Making::new),
             token: call.head.token,
             deadline: call.deadline,
             begun: false,
@@ -64,6 +65,18 @@ impl Outbound for Desk<'_> {
         };
         self.world.take_job(self.place, JobKey::Local(call.key), job);
         Ok(())
+    }
+
+    fn send_item_credit(&mut self, to: ConnectionId, stream: StreamId, bytes: u64) {
+        self.world.write(self.place, to, Frame::Credit { stream, bytes });
+    }
+
+    fn resume_local(&mut self, key: CallKey) {
+        self.world.resume_stream(self.place, JobKey::Local(key));
+    }
+
+    fn breach(&mut self, on: ConnectionId, stream: StreamId) {
+        self.world.breach(self.place, on, stream);
     }
 
     fn cancel_local(&mut self, key: CallKey) {

@@ -8,6 +8,7 @@ mod desk;
 mod dialling;
 mod faults;
 mod queries;
+mod streams;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +29,7 @@ use crate::trace::Trace;
 use crate::wire::Wire;
 
 pub use boot::Offer;
+pub(crate) use streams::{Reading, WORK_STREAM};
 pub use work::Habits;
 pub(crate) use work::{WORK_AGAIN, WORK_ONCE};
 
@@ -189,6 +191,9 @@ impl World {
             | Item::JobBegins(spot, _)
             | Item::JobEnds(spot, _)
             | Item::Call(spot)
+            | Item::Stream(spot)
+            | Item::Make(spot, _)
+            | Item::Read(spot, _)
             | Item::GiveUp(spot, _)
             | Item::ClientDials(spot) => Some(spot.place),
             Item::Flush { wire, side } => self.wires.get(wire).map(|wire| wire.ends[*side].place),
@@ -221,7 +226,10 @@ impl World {
             }
             Item::JobBegins(spot, job) => self.job_begins(spot, job),
             Item::JobEnds(spot, job) => self.job_ends(spot, job),
-            Item::Call(spot) => self.call(spot),
+            Item::Call(spot) => self.call(spot, false),
+            Item::Stream(spot) => self.call(spot, true),
+            Item::Make(spot, job) => self.make_item(spot, job),
+            Item::Read(spot, key) => self.read_item(spot, key),
             Item::GiveUp(spot, key) => self.give_up(spot, key),
             Item::ClientDials(spot) => self.client_dials(spot),
             Item::Resume(place) => self.resume(place),

@@ -11,9 +11,10 @@ use mpreg_types::{
 
 use super::World;
 use super::boot::BRIDGE;
+use super::streams::WORK_STREAM;
 use crate::item::{Item, Spot};
 use crate::job::{Job, JobKey};
-use crate::ledger::Fate;
+use crate::ledger::{Fate, Received};
 
 /// The functions that callers ask for.
 pub(crate) const WORK_ONCE: &str = "work.once";
@@ -63,24 +64,29 @@ impl World {
         }
     }
 
-    pub(crate) fn call(&mut self, spot: Spot) {
+    pub(crate) fn call(&mut self, spot: Spot, stream: bool) {
         if !self.is_there(spot) {
             return;
         }
         let now = self.now;
-        let idempotent = self.random(2) == 0;
+        let idempotent = self.random(2) == 0 || stream;
         let hint = idempotent && self.random(2) == 0;
         let deadline = now + Duration::from_millis(20) + self.random_time(Duration::from_millis(800));
         let retries = u8::try_from(self.random(4)).unwrap_or(0);
         let is_client = self.places[spot.place].is_client;
-        let Some(target) = target(if idempotent { WORK_AGAIN } else { WORK_ONCE }) else { return };
+        let wanted = match (stream, idempotent) {
+            (true, _) => WORK_STREAM,
+            (false, true) => WORK_AGAIN,
+            (false, false) => WORK_ONCE,
+        };
+        let Some(target) = target(wanted) else { return };
         let request = Request {
             route: if is_client { Route::Entry } else { Route::Mesh },
             target,
             deadline,
             retries,
             idempotent: hint,
-            stream: false,
+            stream,
             hops: HopBudget::NEIGHBOURS,
             extras: None,
         };
@@ -93,6 +99,7 @@ impl World {
             executions: Vec::new(),
             cancelled: false,
             endings: Vec::new(),
+            stream: stream.then(Received::default),
         };
         self.ledger.fates.insert(id, fate);
         let mut key = None;
@@ -146,6 +153,9 @@ impl World {
         let heeds = self.random(2) == 0;
         let Some(process) = &mut self.places[place].process else { return };
         let spot = Spot { place, start: process.start };
+        if process.jobs.get(&key).is_some_and(|job| job.begun && job.making.is_some()) {
+            return self.resume_stream(place, key);
+        }
         if heeds && process.jobs.get(&key).is_some_and(|job| job.begun) {
             self.after(Duration::from_micros(100), Item::JobEnds(spot, key));
         }
@@ -166,10 +176,16 @@ impl World {
             return self.answer(spot.place, key, None);
         }
         job.begun = true;
-        job.hangs = luck < habits.refuses + habits.hangs;
+        let streams = job.making.is_some();
+        job.hangs = luck < habits.refuses + habits.hangs && !streams;
         let (call, hangs) = (job.call, job.hangs);
+        let mut execution = 0;
         if let Some(fate) = self.ledger.fates.get_mut(&call) {
             fate.executions.push(now);
+            execution = fate.executions.len();
+        }
+        if streams {
+            return self.stream_begins(spot, key, execution);
         }
         if !hangs {
             // Most calls are short; some are long enough to be reported as started.
@@ -190,12 +206,16 @@ impl World {
         }
     }
 
-    fn answer(&mut self, place: usize, key: JobKey, error: Option<(ErrorCode, Executed)>) {
+    pub(crate) fn answer(&mut self, place: usize, key: JobKey, error: Option<(ErrorCode, Executed)>) {
         let now = self.now;
         let Some(process) = &mut self.places[place].process else { return };
         let Some(job) = process.jobs.remove(&key) else { return };
         let (head, value) = match error {
-            None => (ReplyHead::ok(job.token, 1), Payload::from(vec![0xc0])),
+            None => {
+                let whole = job.making.as_ref().map(|making| making.total.to_be_bytes().to_vec());
+                let value = Payload::from(whole.unwrap_or_else(|| vec![0xc0]));
+                (ReplyHead::ok(job.token, value.len() as u64), value)
+            }
             Some((code, executed)) => {
                 let value = encode_error(&ErrorBody::new(code, "as asked for"));
                 (ReplyHead::error(job.token, executed, value.len() as u64), value)

@@ -2,7 +2,7 @@
 
 use crate::{FrameError, FrameKind};
 
-/// Payload of a [`FrameKind::Credit`] frame: bytes of connection credit returned.
+/// Payload of a [`FrameKind::Credit`] frame: bytes of credit returned, of the connection or of the header's stream.
 pub fn encode_credit(bytes: u64) -> [u8; 8] {
     bytes.to_be_bytes()
 }

@@ -9,7 +9,7 @@ pub struct FrameFlags(u8);
 impl FrameFlags {
     /// The whole value is in this frame.
     pub const NONE: Self = Self(0);
-    /// On a call or reply: its value follows in chunks.
+    /// On a call, reply or item: its value follows in chunks.
     pub const MORE: Self = Self(1);
     /// On a chunk: the last one of its value.
     pub const LAST: Self = Self(2);
@@ -32,7 +32,7 @@ impl FrameFlags {
     /// True if frames of `kind` may carry exactly these flags.
     pub const fn fit(self, kind: FrameKind) -> bool {
         let known = match kind {
-            FrameKind::Call | FrameKind::Reply => Self::MORE.0,
+            FrameKind::Call | FrameKind::Reply | FrameKind::Item => Self::MORE.0,
             FrameKind::Chunk => Self::LAST.0,
             _ => 0,
         };

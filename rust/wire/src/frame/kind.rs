@@ -34,7 +34,7 @@ frame_kinds! {
     Ping = 5,
     /// Repeats the payload of a [`FrameKind::Ping`].
     Pong = 6,
-    /// Returns credit of the connection.
+    /// Returns credit of the connection, or of one stream of items.
     Credit = 7,
     /// Message of the membership machine.
     Membership = 16,
@@ -52,7 +52,7 @@ frame_kinds! {
     Cancel = 35,
     /// These calls have begun to execute.
     Started = 36,
-    /// An item of a stream; reserved, refused from everybody.
+    /// An item of a stream, before the reply that ends it; may be chunked like it.
     Item = 37,
     /// A client or worker asks its entry node for a view of the mesh.
     Look = 48,
@@ -68,7 +68,7 @@ impl FrameKind {
 
     /// True for the kinds whose frames have metadata.
     pub const fn has_meta(self) -> bool {
-        matches!(self, Self::Call | Self::Reply)
+        matches!(self, Self::Call | Self::Reply | Self::Item)
     }
 
     /// True for the kinds that belong to one call, so that stream 0 would mean nothing.

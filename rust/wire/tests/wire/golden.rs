@@ -12,16 +12,16 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use mpreg_types::{
     CallExtras, CallHead, CallId, ClusterId, ContractHash, ErrorBody, ErrorCode, Executed, FunctionId,
-    FunctionName, FunctionVersion, HopBudget, Incarnation, Ledger, Load, NodeId, NodeName, PreparedTarget,
-    ReplyExtras, ReplyHead, ResourceSet, Selector, Signed, StreamId, Target, VersionConstraint, Wanted,
-    WantedCluster,
+    FunctionName, FunctionVersion, HopBudget, Incarnation, ItemHead, Ledger, Load, NodeId, NodeName,
+    PreparedTarget, ReplyExtras, ReplyHead, ResourceSet, Selector, Signed, StreamId, Target,
+    VersionConstraint, Wanted, WantedCluster,
 };
 use mpreg_wire::handshake::{Channel, Handshake, LocalHello, Policy, Secret, SecretRule, Side};
 use mpreg_wire::verify::Ed25519Signer;
 use mpreg_wire::{
     FrameFlags, FrameHeader, FrameKind, Limits, Process, Role, TargetCache, cut_frame, decode_call,
-    decode_credit, decode_reply, decode_started, encode_call, encode_credit, encode_reply, encode_started,
-    message,
+    decode_credit, decode_reply, decode_started, encode_call, encode_credit, encode_item, encode_reply,
+    encode_started, message,
 };
 
 use crate::refusals::every_refusal;
@@ -213,7 +213,15 @@ fn frames() -> Golden {
     golden.add("membership", FrameKind::Membership, 0, &signed);
     golden.add("catalog", FrameKind::Catalog, 0, &signed);
     golden.add("route", FrameKind::Route, 0, b"");
-    golden.add("item", FrameKind::Item, 7, b"");
+    let head = ItemHead { token: 0x1_0000_0007, value_bytes: 70_000 };
+    for (name, flags, value) in
+        [("item", FrameFlags::NONE, &b"\xa4line"[..]), ("item_more", FrameFlags::MORE, b"")]
+    {
+        let mut meta = Vec::new();
+        encode_item(&head, flags == FrameFlags::MORE, &mut meta);
+        golden.add_whole(name, FrameKind::Item, flags, 7, &meta, value);
+    }
+    golden.add("credit_of_stream", FrameKind::Credit, 7, &encode_credit(65_536));
     golden.add("look", FrameKind::Look, 0, b"\x80");
     golden.add("look_reply", FrameKind::LookReply, 0, b"\x80");
     golden

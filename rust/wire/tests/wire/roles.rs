@@ -54,7 +54,7 @@ matrix! {
     chunk: Chunk = true true true true,
     cancel: Cancel = true true true true,
     started: Started = true true false true,
-    item: Item = false false false false,
+    item: Item = true true false true,
     look: Look = true false true true,
     look_reply: LookReply = true false false false,
 }

@@ -52,6 +52,18 @@ impl Outbound for Desk<'_> {
         Ok(())
     }
 
+    fn send_item_credit(&mut self, _: ConnectionId, _: StreamId, _: u64) {
+        unreachable!("nobody asks for a stream here")
+    }
+
+    fn resume_local(&mut self, _: CallKey) {
+        unreachable!("nobody asks for a stream here")
+    }
+
+    fn breach(&mut self, _: ConnectionId, _: StreamId) {
+        unreachable!("nobody asks for a stream here")
+    }
+
     fn cancel_local(&mut self, key: CallKey) {
         self.fabric.stop_job(self.process, JobKey::Local(key));
     }

@@ -276,6 +276,12 @@ impl Fabric {
                 self.write(process, to, Frame::Reply(stream, head, value));
             }
             Output::Dial { .. } => {}
+            Output::Item { .. }
+            | Output::ItemCredit { .. }
+            | Output::Resume { .. }
+            | Output::Breach { .. } => {
+                unreachable!("nobody asks for a stream here")
+            }
             Output::CancelRemote { to, stream } => self.write(process, to, Frame::Cancel(stream)),
             Output::Started { to, tokens } => self.write(process, to, Frame::Started(tokens)),
             Output::Forward { relay, to, head, value } => {

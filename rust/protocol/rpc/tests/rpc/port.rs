@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use mpreg_routing::Snapshot;
 use mpreg_rpc::{
-    CallFailure, CallKey, CallTable, Caller, Claim, Completion, LocalCall, Outbound, Request, RetryBudget,
-    RetryConfig, Route, Running, SendFailure, Success, TableConfig, Workload, WorkloadConfig, encode_error,
+    CallFailure, CallKey, CallTable, Caller, Claim, Completion, ItemGate, LocalCall, Outbound, Request,
+    RetryBudget, RetryConfig, Route, Running, SendFailure, Success, TableConfig, Workload, WorkloadConfig,
+    encode_error,
 };
 use mpreg_types::{
     CallHead, ConnectionId, ErrorBody, ErrorCode, Executed, HopBudget, NodeId, Payload, PreparedTarget,
@@ -29,6 +30,7 @@ pub(crate) struct Local {
     pub(crate) function: u64,
     pub(crate) claim: Claim,
     pub(crate) running: Running,
+    pub(crate) gate: Option<Arc<ItemGate>>,
 }
 
 pub(crate) struct Port {
@@ -44,6 +46,9 @@ pub(crate) struct Port {
     pub(crate) cancelled: Vec<(ConnectionId, StreamId)>,
     pub(crate) local: Vec<Local>,
     pub(crate) cancelled_local: Vec<CallKey>,
+    pub(crate) item_credit: Vec<(ConnectionId, StreamId, u64)>,
+    pub(crate) resumed: Vec<CallKey>,
+    pub(crate) breaches: Vec<(ConnectionId, StreamId)>,
     next_stream: u64,
 }
 
@@ -82,13 +87,25 @@ impl Outbound for Port {
     }
 
     fn invoke_local(&mut self, call: LocalCall<'_>) -> Result<(), Box<ErrorBody>> {
-        let LocalCall { key, function, claim, running, .. } = call;
-        self.local.push(Local { key, function, claim, running });
+        let LocalCall { key, function, claim, running, gate, .. } = call;
+        self.local.push(Local { key, function, claim, running, gate });
         Ok(())
     }
 
     fn cancel_local(&mut self, key: CallKey) {
         self.cancelled_local.push(key);
+    }
+
+    fn send_item_credit(&mut self, to: ConnectionId, stream: StreamId, bytes: u64) {
+        self.item_credit.push((to, stream, bytes));
+    }
+
+    fn resume_local(&mut self, key: CallKey) {
+        self.resumed.push(key);
+    }
+
+    fn breach(&mut self, on: ConnectionId, stream: StreamId) {
+        self.breaches.push((on, stream));
     }
 }
 
@@ -137,6 +154,9 @@ impl Bench {
             cancelled: Vec::new(),
             local: Vec::new(),
             cancelled_local: Vec::new(),
+            item_credit: Vec::new(),
+            resumed: Vec::new(),
+            breaches: Vec::new(),
             next_stream: 99,
         };
         let table = table(me, config, &workload, retry, 1);
@@ -171,16 +191,21 @@ impl Bench {
         retries: u8,
         idempotent: bool,
     ) -> CallKey {
-        let request = Request {
-            route,
-            target,
-            deadline: self.now + Duration::from_secs(1),
-            retries,
-            idempotent,
-            stream: false,
-            hops: HopBudget::NEIGHBOURS,
-            extras: None,
-        };
+        self.begin_as(false, route, target, retries, idempotent)
+    }
+
+    /// The same, for one value or for a stream.
+    pub(crate) fn begin_as(
+        &mut self,
+        stream: bool,
+        route: Route,
+        target: Arc<PreparedTarget>,
+        retries: u8,
+        idempotent: bool,
+    ) -> CallKey {
+        let deadline = self.now + Duration::from_secs(1);
+        let hops = HopBudget::NEIGHBOURS;
+        let request = Request { route, target, deadline, retries, idempotent, stream, hops, extras: None };
         let value = Payload::from(vec![0xc0]);
         self.table.begin(request, value, self.now, &mut self.port, &mut self.done)
     }

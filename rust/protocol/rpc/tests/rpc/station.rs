@@ -10,8 +10,8 @@ use mpreg_rpc::{
     decode_error,
 };
 use mpreg_types::{
-    CallHead, CallId, ConnectionId, ErrorCode, Executed, HopBudget, NodeId, Payload, PreparedTarget,
-    ReplyHead, StreamId, Time,
+    CallHead, CallId, ConnectionId, ErrorCode, Executed, HopBudget, ItemHead, NodeId, Payload,
+    PreparedTarget, ReplyHead, StreamId, Time,
 };
 
 use crate::cluster::{Cluster, INCARNATION, node};
@@ -43,6 +43,10 @@ pub(crate) struct Station {
     pub(crate) forwarded: Vec<Forwarded>,
     pub(crate) cancelled: Vec<(ConnectionId, StreamId)>,
     pub(crate) started: Vec<(ConnectionId, Vec<u64>)>,
+    pub(crate) items: Vec<(ConnectionId, StreamId, ItemHead)>,
+    pub(crate) item_credit: Vec<(ConnectionId, StreamId, u64)>,
+    pub(crate) resumed: Vec<StreamId>,
+    pub(crate) breaches: Vec<(ConnectionId, StreamId)>,
     next_stream: u64,
 }
 
@@ -73,6 +77,10 @@ impl Station {
             forwarded: Vec::new(),
             cancelled: Vec::new(),
             started: Vec::new(),
+            items: Vec::new(),
+            item_credit: Vec::new(),
+            resumed: Vec::new(),
+            breaches: Vec::new(),
             next_stream: 99,
         }
     }
@@ -134,6 +142,10 @@ impl Station {
             Output::CancelLocal { stream, .. } => self.cancelled_local.push(stream),
             Output::Reply { to, stream, head, value } => self.replies.push((to, stream, head, value)),
             Output::Dial { .. } => {}
+            Output::Item { to, stream, head, .. } => self.items.push((to, stream, head)),
+            Output::ItemCredit { to, stream, bytes } => self.item_credit.push((to, stream, bytes)),
+            Output::Resume { stream, .. } => self.resumed.push(stream),
+            Output::Breach { on, stream } => self.breaches.push((on, stream)),
             Output::CancelRemote { to, stream } => self.cancelled.push((to, stream)),
             Output::Started { to, tokens } => self.started.push((to, tokens)),
             Output::Forward { relay, to, head, value } => {
