@@ -4,7 +4,7 @@ from concurrent.futures import Future
 from typing import Any, assert_type
 
 import mpreg
-from offered import count, node, price, score, train
+from offered import count, node, price, rows, score, squares, tail, train
 
 
 def call(client: mpreg.SyncClient) -> None:
@@ -33,3 +33,13 @@ def running() -> None:
         assert_type(mesh.call(price, "A1"), float)
     with mpreg.SyncClient("127.0.0.1:7000") as client:
         assert_type(client, mpreg.SyncClient)
+
+
+def streams(client: mpreg.SyncClient) -> None:
+    for line in client.stream(tail, "x"):
+        assert_type(line, str)
+    assert_type(client.stream(rows, "t"), mpreg.SyncStream[tuple[str, int]])
+    assert_type(client.stream("tail"), mpreg.SyncStream[Any])
+    assert_type(list(client.remote(tail).stream("x")), list[str])
+    with client.stream(squares, 3) as items:
+        assert_type(next(items), int)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any, TypedDict, assert_type
 
 import mpreg
-from offered import anything, count, echo, node, price, score, shop, train
+from offered import anything, count, echo, node, price, rows, score, shop, squares, tail, train
 
 
 class Row(TypedDict):
@@ -91,3 +91,19 @@ async def connecting() -> None:
         assert_type(started, mpreg.Node)
         assert_type(started.address, str)
     await node.stop(reason="maintenance")
+
+
+async def streams(client: mpreg.Client) -> None:
+    async for line in client.stream(tail, "/var/log/x", lines=3):
+        assert_type(line, str)
+    assert_type(client.stream(rows, "t"), mpreg.Stream[tuple[str, int]])
+    assert_type(client.stream(squares, 3), mpreg.Stream[int])
+    assert_type(client.stream("tail", 1), mpreg.Stream[Any])
+    assert_type(client.remote(tail).stream("x", lines=1), mpreg.Stream[str])
+    assert_type(client.remote(rows).stream("t"), mpreg.Stream[tuple[str, int]])
+    assert_type(client.remote("tail", returns=int).stream(1), mpreg.Stream[int])
+    async with client.stream(squares, 3) as items:
+        assert_type(items, mpreg.Stream[int])
+        assert_type([item async for item in items], list[int])
+        assert_type(await anext(items), int)
+        await items.aclose()

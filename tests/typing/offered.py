@@ -1,6 +1,6 @@
 """Functions of every kind, for the other files of this folder."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar, assert_type
@@ -79,3 +79,18 @@ node.function("shop.order")(shop.order)
 node.include(group)
 node.remove("shop.score", version="1.2.0")
 node.remove(group)
+
+
+@node.function
+async def tail(path: str, *, lines: int = 10) -> AsyncIterator[str]:
+    yield path * lines
+
+
+@node.function
+def rows(ctx: mpreg.Context, table: str) -> Iterator[tuple[str, int]]:
+    yield table, 1
+
+
+@node.function
+async def squares(to: int) -> AsyncGenerator[int, None]:
+    yield to

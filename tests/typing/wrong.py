@@ -3,7 +3,7 @@
 # pyright: reportUnnecessaryTypeIgnoreComment=true
 
 import mpreg
-from offered import count, node, price, train
+from offered import count, node, price, tail, train
 
 
 async def arguments(client: mpreg.Client) -> None:
@@ -15,6 +15,11 @@ async def arguments(client: mpreg.Client) -> None:
     await client.call(3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
     await client.remote(price)(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await client.remote(count)("a", 3)  # type: ignore[call-arg, arg-type]  # pyright: ignore[reportCallIssue]
+
+
+async def streams(client: mpreg.Client) -> None:
+    client.stream(price, "A1")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    client.stream(tail, 3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
 async def options(client: mpreg.Client) -> None:

@@ -6,7 +6,7 @@
 
 mod streams;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::ffi::c_long;
 use std::mem;
 use std::sync::Arc;
@@ -69,7 +69,7 @@ struct State {
     requests: HashMap<u64, Request>,
     next_request: u64,
     /// Arrived, but over the limit of the last drain.
-    backlog: Vec<Item>,
+    backlog: VecDeque<Item>,
     draining: Draining,
     drain_scheduled: bool,
     flush_scheduled: bool,
@@ -128,7 +128,7 @@ impl Bridge {
             replies: Replies::of_thread(mailbox.clone()),
             requests: HashMap::new(),
             next_request: 0,
-            backlog: Vec::new(),
+            backlog: VecDeque::new(),
             draining: Draining::No,
             drain_scheduled: false,
             flush_scheduled: false,
@@ -294,12 +294,13 @@ impl Bridge {
         if !state.lane.read() || signalled {
             self.eventfd.clear();
         }
-        let mut items = mem::take(&mut state.backlog);
-        let mut fresh = Vec::new();
-        self.mailbox.take(&mut fresh);
-        items.append(&mut fresh);
-        if items.len() > DRAIN_ITEMS_MAX {
-            state.backlog = items.split_off(DRAIN_ITEMS_MAX);
+        let mut items = Vec::new();
+        self.mailbox.take(&mut items);
+        if !state.backlog.is_empty() || items.len() > DRAIN_ITEMS_MAX {
+            // A part is taken off its front, so that a long one is not copied again and again.
+            state.backlog.extend(items.drain(..));
+            let part = state.backlog.len().min(DRAIN_ITEMS_MAX);
+            items.extend(state.backlog.drain(..part));
         }
         state.lane.judge(&items);
         let more = !state.backlog.is_empty();

@@ -76,7 +76,7 @@ impl Stream {
         if self.reading.close() {
             self.bridge.cancel(py, &Pending::Call(self.port, self.key));
         }
-        self.bridge.wake_reader(py, &self.reading);
+        self.bridge.wake_reader_later(py, &self.reading);
     }
 }
 

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 
 use super::{ANSWERS_PER_WRITE, Bridge, Draining};
 use crate::completion::{PendingCall, Waiter};
+use crate::futures::Futures;
 use crate::item_sink::Sink;
 use crate::reading::Reading;
 use crate::remote::Handle;
@@ -43,6 +44,13 @@ impl Bridge {
     pub(crate) fn wake_reader(&self, py: Python<'_>, reading: &Reading) {
         if let Some(future) = reading.take_waiter() {
             self.report(py, self.futures.complete(future.bind(py), Ok(py.None().into_bound(py))));
+        }
+    }
+
+    /// The same for code that may run inside a task, where no other one can be entered.
+    pub(crate) fn wake_reader_later(&self, py: Python<'_>, reading: &Reading) {
+        if let Some(future) = reading.take_waiter() {
+            self.report(py, Futures::complete_later(future.bind(py)));
         }
     }
 
