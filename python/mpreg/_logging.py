@@ -41,13 +41,15 @@ def connect_logging(level: str) -> None:
     native.log_to(_emit if logger.hasHandlers() else None, min(number, logger.getEffectiveLevel()))
 
 
-def log_to_stderr(level: str | None) -> None:
+def log_to_stderr(level: str | None, worker: str | None = None) -> None:
     """For programs that are mpreg's own (`mpreg run`, `node.serve()` under it): one line per event on stderr.
 
-    Without a level it is the one that the settings say, once the node starts.
+    Without a level it is the one that the settings say, once the node starts. The lines of a `worker` name it.
     """
     if not logging.getLogger().handlers:
-        logging.basicConfig(stream=sys.stderr, format=FORMAT)
+        logging.basicConfig(
+            stream=sys.stderr, format=FORMAT.replace("%(name)s", f"{worker} %(name)s") if worker else FORMAT
+        )
     if level is not None:
         logging.getLogger(ROOT).setLevel(level.upper())
 

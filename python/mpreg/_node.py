@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 from mpreg._caller import Caller
 from mpreg._config import NODE_FIELDS, program_name, refuse_unknown_arguments
 from mpreg._context import Context
-from mpreg._errors import ConfigError
+from mpreg._errors import ConfigError, ConnectionLostError
 from mpreg._fields import hint
 from mpreg._functions import Definition, Functions, Offering, mark_of, refuse_twice
 from mpreg._lifespan import Lifespan, checked
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from mpreg._config import Config
     from mpreg._mpreg import CallContext
+    from mpreg._part import Part
 
 LeaveReason = Literal["graceful_shutdown", "maintenance", "cluster_rebalance", "manual_removal"]
 
@@ -79,6 +80,7 @@ class Node(Caller, Offering):
         self._lock = threading.Lock()
         self._own: Mapping[str, Any] = {}
         self._state: Any = None
+        self._offers = True
         self._core: native.NodeCore | None = None
         self._run: _Run | None = None
         self._detach(_STOPPED)
@@ -158,7 +160,7 @@ class Node(Caller, Offering):
             refuse_twice(old, definition, f"node {self.name}")
             if old is not None:
                 return
-            if self._core is not None:
+            if self._core is not None and self._offers:
                 self._core.register(Registration.of(definition, self._context))
             self._definitions[definition.key] = definition
 
@@ -166,7 +168,7 @@ class Node(Caller, Offering):
         with self._lock:
             keys = [key for key in self._definitions if wanted(key)]
             for key in keys:
-                if self._core is not None:
+                if self._core is not None and self._offers:
                     self._core.remove(*key)
                 del self._definitions[key]
         return bool(keys)
@@ -250,6 +252,7 @@ class Node(Caller, Offering):
         overrides: Mapping[str, Any],
         defaults: Mapping[str, Any] | None = None,
         without: Iterable[str] = (),
+        part: Part | None = None,
     ) -> None:
         if self._run is not None:
             raise ConfigError(f"node {self.name} is started already")
@@ -257,15 +260,17 @@ class Node(Caller, Offering):
         config = self._config and self._config.without(without)
         resolved = resolve(own, config, surroundings, role="node", defaults=defaults)
         connect_logging(resolved.config.log_level)
-        run = self._run = _Run(native.NodeCore(node_settings(resolved)), resolved.config.timeout)
+        settings = node_settings(resolved) if part is None else {**node_settings(resolved), "part": part.settings}
+        run = self._run = _Run(native.NodeCore(settings), resolved.config.timeout)
+        self._offers = part is None or part.runs_functions
         self._own, self._timeout = resolved.own, resolved.config.timeout
         try:
-            if self._lifespan is not None:
+            if self._lifespan is not None and self._offers:
                 lifespan = Lifespan(self._lifespan)
                 self._state = await lifespan.enter()
                 run.lifespan = lifespan
             with self._lock:
-                for definition in self._definitions.values():
+                for definition in self._definitions.values() if self._offers else ():
                     run.core.register(Registration.of(definition, self._context))
                 self._core = run.core
             # Before the start has returned: the first calls may come, and call on, while the others still join.
@@ -277,7 +282,9 @@ class Node(Caller, Offering):
             raise
         run.watch_end()
 
-    async def _serve(self, overrides: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> None:
+    async def _serve(
+        self, overrides: Mapping[str, Any], defaults: Mapping[str, Any] | None = None, part: Part | None = None
+    ) -> None:
         asked = asyncio.Event()
         loop = asyncio.get_running_loop()
 
@@ -289,12 +296,16 @@ class Node(Caller, Offering):
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, leave, number)
-        await self._start(Surroundings.of_process(), overrides, defaults)
-        self._enter()
         try:
-            await asked.wait()
+            await self._start(Surroundings.of_process(), overrides, defaults, part=part)
+            self._enter()
+            try:
+                await (asked.wait() if part is None else part.live(self._started(), asked))
+            finally:
+                await self.__aexit__()
         finally:
-            await self.__aexit__()
+            if part is not None:
+                await part.end()
 
     async def _stop(self, run: _Run, reason: str) -> None:
         try:
@@ -332,14 +343,14 @@ class _Run:
         self.lifespan: Lifespan | None = None
         self.body: asyncio.Task[Any] | None = None
         self.stopping: asyncio.Future[None] | None = None
-        self.failure: ConfigError | None = None
+        self.failure: ConfigError | ConnectionLostError | None = None
         self.joining = False
         self.blocking = SyncCaller(Portal(asyncio.get_running_loop()))
         self.blocking.surface_of(core, timeout)
         self._watcher: asyncio.Task[None] | None = None
 
     def watch_end(self) -> None:
-        """A node that has to go (its fixed instance is claimed twice) ends the block that runs it."""
+        """A node that has to go (its fixed instance is claimed twice, a worker's parent died) ends the block that runs it."""
         self._watcher = asyncio.create_task(self._until_ended())
 
     def close(self) -> None:
@@ -350,7 +361,7 @@ class _Run:
     async def _until_ended(self) -> None:
         try:
             await self.core.ended()
-        except ConfigError as error:
+        except (ConfigError, ConnectionLostError) as error:
             self.failure = error
             if self.body is not None:
                 self.body.cancel()
@@ -367,9 +378,9 @@ async def start_in(
     await node._start(surroundings, overrides, without=without)  # noqa: SLF001
 
 
-def serve_with(node: Node, overrides: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
-    """`node.serve()` with what the command line says, and defaults of its own."""
-    asyncio.run(node._serve(overrides, defaults))  # noqa: SLF001
+def serve_with(node: Node, overrides: Mapping[str, Any], defaults: Mapping[str, Any], part: Part | None = None) -> None:
+    """`node.serve()` with what the command line says, and defaults of its own; as a part of the node, if it has several."""
+    asyncio.run(node._serve(overrides, defaults, part))  # noqa: SLF001
 
 
 def given_to(node: Node) -> tuple[Mapping[str, Any], Config | None]:

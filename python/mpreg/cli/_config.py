@@ -14,9 +14,9 @@ from mpreg._config import NODE_FIELDS, settings
 from mpreg._errors import ConfigError
 from mpreg._node import given_to
 from mpreg._sources import FILE_NAME, FILE_VARIABLE, Problem, Surroundings, examine, node_settings, resolve
+from mpreg.cli._load import load
 from mpreg.cli._options import Verbs, as_json
 from mpreg.cli._output import note, show_json, show_lines, show_table, tell
-from mpreg.cli._run import load
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

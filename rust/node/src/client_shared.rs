@@ -12,7 +12,7 @@ use mpreg_wire::verify::Ed25519Signer;
 use parking_lot::Mutex;
 
 use crate::caller::End;
-use crate::config::ClientConfig;
+use crate::config::{ClientConfig, NodeConfig};
 use crate::dispatch::Origin;
 use crate::error::NodeError;
 use crate::look::AnswerParts;
@@ -95,6 +95,16 @@ impl ClientShared {
             signer,
             config,
         }))
+    }
+
+    /// What a worker calls through: its parent is its entry node.
+    pub(crate) fn of_worker(config: &NodeConfig) -> Result<Arc<Self>, NodeError> {
+        Self::new(ClientConfig {
+            name: config.name.clone(),
+            cluster: Some(config.cluster.clone()),
+            addresses: Vec::new(),
+            settings: config.settings.clone(),
+        })
     }
 
     pub(crate) fn entry(&self) -> Option<ConnectionId> {

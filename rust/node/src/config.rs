@@ -33,8 +33,36 @@ pub struct NodeConfig {
     pub trust: Vec<ClusterId>,
     /// Borders a call may cross.
     pub max_hops: HopBudget,
+    /// Which of the node's processes this is.
+    #[serde(default)]
+    pub part: Part,
     /// The rest.
     pub settings: Settings,
+}
+
+/// Which of a node's processes this is.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// The only one.
+    #[default]
+    Whole,
+    /// The member, whose workers run its functions.
+    Parent {
+        /// Where they connect to, in a directory that nobody else may enter.
+        socket: PathBuf,
+        /// How many there shall be.
+        workers: u32,
+    },
+    /// Runs functions for its parent.
+    Worker {
+        /// Where the parent is.
+        socket: PathBuf,
+        /// Which worker of it this is, from 1 on.
+        number: u32,
+        /// Where the node listens, for those who ask here.
+        address: String,
+    },
 }
 
 /// What a client is.

@@ -12,11 +12,12 @@ use mpreg_types::{
     Scope, Tag,
 };
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 
 use crate::dispatch::Dispatcher;
 
 /// A function as it is registered.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FunctionSpec {
     /// Name it is called by.
     pub name: FunctionName,

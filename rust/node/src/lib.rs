@@ -38,11 +38,13 @@ mod security;
 mod stream_io;
 mod switch_io;
 mod views;
+mod worker;
+mod worker_offer;
 
 pub use caller::{Caller, End};
 pub use client::{Client, nil};
 pub use client_shared::ClientShared;
-pub use config::{ClientConfig, NodeConfig, Settings};
+pub use config::{ClientConfig, NodeConfig, Part, Settings};
 pub use dispatch::{Dispatcher, Invocation, InvocationKey, Origin, Replies, Ticket};
 pub use error::NodeError;
 pub use failure::CallFailure;

@@ -20,6 +20,7 @@ use crate::error::NodeError;
 use crate::functions::{FunctionSpec, LocalEntry};
 use crate::node_shared::{NodeShared, Phase};
 use crate::runtime::Runtime;
+use crate::worker;
 
 /// How long registering waits for the engine to have published.
 const REGISTER_MAX: Duration = Duration::from_secs(5);
@@ -59,7 +60,10 @@ impl Node {
 
     /// What calls go through.
     pub fn caller(&self) -> Caller {
-        Caller::Node(self.shared.clone())
+        match &self.shared.parent {
+            Some(parent) => Caller::Client(parent.clone()),
+            None => Caller::Node(self.shared.clone()),
+        }
     }
 
     /// `name/instance`.
@@ -140,6 +144,12 @@ impl Node {
             return end(Err(NodeError::config("this node was started before")));
         };
         self.shared.set_phase(Phase::Starting);
+        if self.shared.parent.is_some() {
+            let (shared, network, own) = (self.shared.clone(), self.network.clone(), runtime.clone());
+            return runtime.on_control(move || {
+                tokio::task::spawn_local(worker::run(shared, own, network, inbox, end));
+            });
+        }
         let start = driver::Start {
             shared: self.shared.clone(),
             listen: self.listen.clone(),

@@ -13,8 +13,9 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::caller::End;
+use crate::client_shared::ClientShared;
 use crate::command::Command;
-use crate::config::NodeConfig;
+use crate::config::{NodeConfig, Part};
 use crate::dispatch::Origin;
 use crate::error::NodeError;
 use crate::functions::Functions;
@@ -70,6 +71,8 @@ pub struct NodeShared {
     pub(crate) functions: Functions,
     pub(crate) inbound: Arc<Inbound>,
     pub(crate) address: Mutex<String>,
+    /// Of a worker: what it calls through.
+    pub(crate) parent: Option<Arc<ClientShared>>,
     phase: Mutex<Phase>,
     /// What ended it, if not `stop`.
     fatal: Mutex<Option<NodeError>>,
@@ -80,10 +83,13 @@ pub struct NodeShared {
 impl NodeShared {
     /// Draws the key; nothing listens or dials yet.
     pub(crate) fn new(config: NodeConfig) -> Result<Arc<Self>, NodeError> {
-        let secret = crate::node_key::load_or_draw(config.settings.data_dir.as_deref())?;
+        // A worker is nobody in the mesh: the node's key and starts are its parent's.
+        let worker = matches!(config.part, Part::Worker { .. });
+        let data_dir = config.settings.data_dir.as_deref().filter(|_| !worker);
+        let secret = crate::node_key::load_or_draw(data_dir)?;
         let signer: Arc<dyn Signer> = Arc::new(Ed25519Signer::new(secret));
         let node = NodeId::of(&signer.key());
-        let last = config.settings.data_dir.as_deref().map(incarnation_file::load).transpose()?.flatten();
+        let last = data_dir.map(incarnation_file::load).transpose()?.flatten();
         let incarnation = Incarnation::next(crate::clock::unix_ms(), last, None);
         let instance = match &config.instance {
             Some(instance) => instance.clone(),
@@ -91,13 +97,15 @@ impl NodeShared {
         };
         let label = format!("{}/{}/{instance}", config.cluster, config.name);
         let settings = &config.settings;
+        let processes = if let Part::Parent { workers, .. } = config.part { workers } else { 1 };
         let workload = Workload::new(WorkloadConfig {
-            concurrency: settings.concurrency,
-            threads: settings.threads.saturating_add(THREADS_AHEAD),
+            concurrency: settings.concurrency.saturating_mul(processes),
+            threads: settings.threads.saturating_add(THREADS_AHEAD).saturating_mul(processes),
             waiting: settings.waiting,
             ..WorkloadConfig::default()
         });
         let me = Process { node, incarnation };
+        let parent = worker.then(|| ClientShared::of_worker(&config)).transpose()?;
         let (commands, inbox) = unbounded_channel();
         Ok(Arc::new(Self {
             serial: next_serial(),
@@ -111,6 +119,7 @@ impl NodeShared {
             retry_budget: Arc::new(RetryBudget::new(RetryConfig::default())),
             functions: Functions::default(),
             address: Mutex::default(),
+            parent,
             phase: Mutex::new(Phase::New),
             fatal: Mutex::default(),
             commands,

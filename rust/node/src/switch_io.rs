@@ -8,7 +8,9 @@ use std::mem;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mpreg_rpc::{NotSent, Output, Peer, SWITCH_BRIDGE, Switch, SwitchConfig, bridge_of, encode_error};
+use mpreg_rpc::{
+    NotSent, Output, Peer, SWITCH_BRIDGE, Switch, SwitchConfig, WorkerOffer, bridge_of, encode_error,
+};
 use mpreg_transport::{AdmitError, CloseReason, Connection, FrameHandler, Goodbye, Incoming, Lost};
 use mpreg_types::{
     CallHead, ConnectionId, ErrorBody, ErrorCode, Executed, ForeignText, Payload, ReplyHead, StreamId, Time,
@@ -108,6 +110,16 @@ impl SwitchIo {
 
     pub(crate) fn set_starting(&mut self, starting: bool) {
         self.switch.set_starting(starting);
+    }
+
+    /// A worker of this node offers a function.
+    pub(crate) fn worker_offers(&mut self, on: ConnectionId, offer: WorkerOffer) {
+        self.switch.worker_offers(on, offer);
+    }
+
+    /// A worker of this node offers that function no longer.
+    pub(crate) fn worker_withdraws(&mut self, on: ConnectionId, handle: u64) {
+        self.switch.worker_withdraws(on, handle);
     }
 
     /// Calls held for others.
@@ -299,6 +311,9 @@ impl SwitchIo {
 
     /// Membership, catalog and looks are the control thread's.
     fn control(&self, connection: &Arc<Connection>, kind: FrameKind, stream: StreamId, payload: Bytes) {
+        if let (Some(parent), FrameKind::LookReply) = (&self.shared.parent, kind) {
+            return parent.answer_part(stream.0, &payload);
+        }
         let Some(link) = self.links.get(&connection.id()) else { return };
         let Some(queued) = link.backlog.add(payload.len()) else {
             let why = "its control frames come faster than they can be worked on";
@@ -353,7 +368,8 @@ impl FrameHandler for SwitchIo {
     fn opened(&mut self, connection: &Arc<Connection>) {
         let peer = connection.peer();
         let (caller, whom) = match peer.role {
-            Role::Client | Role::Worker => {
+            Role::Worker => (self.shared.label.clone(), Peer::Worker),
+            Role::Client => {
                 let name = peer.name.to_string();
                 (format!("{}/{name}", peer.cluster), Peer::Client { node: peer.node, name })
             }
@@ -367,6 +383,10 @@ impl FrameHandler for SwitchIo {
         self.links.insert(connection.id(), link);
         self.runtime.connections.insert(connection);
         self.switch.connected(connection.id(), whom);
+        if let Some(parent) = &self.shared.parent {
+            parent.set_entry(Some((connection.id(), peer.node, self.shared.label.clone())));
+            self.runtime.mailboxes.tell_all(News::RouteChanged);
+        }
         self.shared.command(Command::Opened(connection.clone()));
     }
 
@@ -461,6 +481,9 @@ impl FrameHandler for SwitchIo {
         self.switch.connection_lost(connection.id(), lost.first_unsent, now, &mut self.outputs);
         self.run_outputs(now);
         self.batch_end();
+        if let Some(parent) = &self.shared.parent {
+            parent.set_entry(None);
+        }
         self.runtime.mailboxes.tell_all(News::Lost(connection.id(), lost.first_unsent));
         self.shared.command(Command::Closed(connection.clone(), lost.cause));
     }

@@ -28,9 +28,9 @@ pub(super) fn policy(_shared: &NodeShared) -> Policy {
 
 impl Driver {
     /// Takes connections until the node ends; handshakes run side by side.
-    pub(super) fn spawn_acceptor(&mut self, listener: Listener) {
+    pub(super) fn spawn_acceptor(&mut self, listener: Listener, doorway: Rc<Doorway>) {
         let door = Door {
-            doorway: self.doorway.clone(),
+            doorway,
             addresses: self.addresses.clone(),
             engine: self.engine.clone(),
             newest: self.newest.clone(),
@@ -52,28 +52,31 @@ impl Driver {
                 }
             }
         });
-        self.acceptor = Some(task);
+        self.acceptors.push(task);
     }
+}
 
-    /// Gives the switch its turns without frames: deadlines, ended calls, snapshots.
-    pub(super) fn spawn_switch_task(&mut self) {
-        let (switch, shared, runtime) =
-            (Arc::downgrade(&self.switch), self.shared.clone(), self.runtime.clone());
-        self.runtime.on_io(move || {
-            tokio::task::spawn_local(async move {
-                // Weak: when the node ends, so does this task with its next wake-up.
-                while let Some(next) = switch.upgrade().map(|switch| switch.lock().next_turn()) {
-                    tokio::select! {
-                        () = super::sleep_until(&runtime, next) => {}
-                        () = shared.inbound.attention.notified() => {}
-                    }
-                    if let Some(switch) = switch.upgrade() {
-                        switch.lock().turn();
-                    }
+/// Gives the switch its turns without frames: deadlines, ended calls, snapshots.
+pub(crate) fn spawn_turns(
+    switch: &Arc<parking_lot::Mutex<SwitchIo>>,
+    shared: &Arc<NodeShared>,
+    runtime: &Arc<Runtime>,
+) {
+    let (switch, shared, own) = (Arc::downgrade(switch), shared.clone(), runtime.clone());
+    runtime.on_io(move || {
+        tokio::task::spawn_local(async move {
+            // Weak: when the node ends, so does this task with its next wake-up.
+            while let Some(next) = switch.upgrade().map(|switch| switch.lock().next_turn()) {
+                tokio::select! {
+                    () = super::sleep_until(&own, next) => {}
+                    () = shared.inbound.attention.notified() => {}
                 }
-            });
+                if let Some(switch) = switch.upgrade() {
+                    switch.lock().turn();
+                }
+            }
         });
-    }
+    });
 }
 
 /// What one handshake needs.

@@ -60,16 +60,8 @@ impl Driver {
         }
     }
 
-    /// One line when it begins, one when it is over.
     fn busy(&mut self, stack: Option<ForeignText>) {
-        if let Some(stack) = &stack {
-            tracing::warn!(
-                node = %self.shared.label, stack = %stack.as_str(),
-                "busy: its event loop has not come for its work for a second; what blocks belongs into a thread (plain def)"
-            );
-        } else {
-            tracing::warn!(node = %self.shared.label, "no longer busy");
-        }
+        log_busy(&self.shared.label, stack.as_ref());
         self.hear(Input::Busy { stack });
     }
 
@@ -106,6 +98,9 @@ impl Driver {
         if let LostCause::Protocol(error) = cause {
             let peer = connection.peer();
             tracing::warn!(node = %self.shared.label, peer = %peer.name, id = %peer.node, %error, "a peer broke the protocol");
+        }
+        if connection.peer().role == Role::Worker {
+            self.worker_gone(connection.id());
         }
         if connection.peer().role != Role::Node {
             return self.looks.forget_client(connection.id());
@@ -199,4 +194,16 @@ fn read<T: serde::de::DeserializeOwned>(payload: &[u8]) -> Result<T, NodeError> 
 
 fn verify(signed: &Signed) -> Result<Verified<Signed>, NodeError> {
     Ed25519.verify(signed).map_err(|error| NodeError::new(mpreg_types::ErrorCode::Auth, error.to_string()))
+}
+
+/// One line when it begins, one when it is over.
+pub(crate) fn log_busy(node: &str, stack: Option<&ForeignText>) {
+    if let Some(stack) = stack {
+        tracing::warn!(
+            %node, stack = %stack.as_str(),
+            "busy: its event loop has not come for its work for a second; what blocks belongs into a thread (plain def)"
+        );
+    } else {
+        tracing::warn!(%node, "no longer busy");
+    }
 }

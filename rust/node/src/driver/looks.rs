@@ -11,6 +11,7 @@ use mpreg_types::{
     NamePattern, NodeId, ResourceSet, Scope, Selector, StreamId, Target, Time, VersionConstraint, Wanted,
     WantedCluster,
 };
+use mpreg_wire::Role;
 use serde::{Deserialize, Serialize};
 
 use super::Driver;
@@ -20,6 +21,7 @@ use crate::client::nil;
 use crate::error::NodeError;
 use crate::look::{CandidateRow, decode_question};
 use crate::views::{ChangeView, ChangesView, DescriptionView, EntryView, ExplanationView, MemberView};
+use crate::worker_offer;
 
 /// Looks that wait at one time, per node.
 const WAITING_MAX: usize = 10_000;
@@ -32,6 +34,16 @@ pub(super) enum Asker {
     Own(End),
     /// A client.
     Client(Arc<Connection>, StreamId),
+}
+
+impl Asker {
+    /// A caller of this node itself, or a worker of it.
+    fn is_of_this_node(&self) -> bool {
+        match self {
+            Self::Own(_) => true,
+            Self::Client(connection, _) => connection.peer().role == Role::Worker,
+        }
+    }
 }
 
 /// What a caller asks candidates for, as Python writes it.
@@ -152,6 +164,10 @@ impl Driver {
     pub(super) fn client_look(&mut self, connection: Arc<Connection>, token: StreamId, payload: &[u8]) {
         let asker = Asker::Client(connection, token);
         match decode_question(payload) {
+            Ok(question) if question.verb.starts_with(worker_offer::PREFIX) => {
+                let answer = self.worker_asks(&asker, &question.verb, &question.body);
+                self.looks.answer(asker, answer.map(|()| nil()));
+            }
             Ok(question) => {
                 let timeout = std::time::Duration::from_millis(question.timeout_ms);
                 let until = self.now() + timeout;
@@ -163,7 +179,7 @@ impl Driver {
 
     /// Answers, or keeps the question until it can be answered.
     pub(super) fn look(&mut self, verb: &str, body: &[u8], until: Time, asker: Asker) {
-        let own_call = matches!(asker, Asker::Own(_));
+        let own_call = asker.is_of_this_node();
         match self.view(verb, body, own_call) {
             Ok(Outcome::Now(answer)) => self.looks.answer(asker, Ok(answer)),
             Err(error) => self.looks.answer(asker, Err(error)),

@@ -3,17 +3,18 @@
 //! One task per node on the control thread. It takes commands in batches, so a burst of frames is one turn of the
 //! engine's outputs; dials and handshakes are tasks of their own and report back.
 
-mod accept;
+pub(crate) mod accept;
 mod alarm;
 mod anew;
 mod dial;
-mod intake;
+pub(crate) mod intake;
 mod look_replies;
 mod looks;
 mod outputs;
 mod peers;
 mod refusals;
 mod timers;
+pub(crate) mod workers;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -43,6 +44,7 @@ use looks::Looks;
 use peers::Peers;
 use refusals::Refusals;
 use timers::Timers;
+use workers::Workers;
 
 /// Commands handled before the engine's outputs are run.
 const BATCH_MAX: usize = 256;
@@ -107,9 +109,10 @@ struct Driver {
     outputs: Vec<Output>,
     dialled: (UnboundedSender<Dialled>, UnboundedReceiver<Dialled>),
     tasks: Vec<AbortHandle>,
-    acceptor: Option<JoinHandle<()>>,
+    acceptors: Vec<JoinHandle<()>>,
     refusals: Rc<Refusals>,
     looks: Looks,
+    workers: Workers,
     addresses: Vec<String>,
     /// The own certificate and CAs, if there are any.
     certificates: Option<Certificates>,
@@ -194,7 +197,8 @@ impl Driver {
             outputs: Vec::new(),
             dialled: unbounded_channel(),
             tasks: Vec::new(),
-            acceptor: None,
+            acceptors: Vec::new(),
+            workers: Workers::default(),
             refusals: Rc::default(),
             looks: Looks::default(),
             started: None,
@@ -217,8 +221,8 @@ impl Driver {
             told_load: Load::default(),
             anew: 0,
         };
-        driver.spawn_switch_task();
-        driver.spawn_acceptor(listener);
+        accept::spawn_turns(&driver.switch, &driver.shared, &driver.runtime);
+        driver.take_connections(listener).await?;
         driver.announce()?;
         Ok(driver)
     }
@@ -362,7 +366,7 @@ impl Driver {
         for task in self.tasks.drain(..) {
             task.abort();
         }
-        if let Some(acceptor) = self.acceptor.take() {
+        for acceptor in self.acceptors.drain(..) {
             // Until it has dropped its listener the address is not free for a next start.
             acceptor.abort();
             let _ = acceptor.await;
@@ -407,11 +411,11 @@ impl Driver {
 }
 
 /// How often a drain looks whether the running calls have ended.
-const DRAIN_POLL: Duration = Duration::from_millis(5);
+pub(crate) const DRAIN_POLL: Duration = Duration::from_millis(5);
 /// How long functions that were cancelled at the end of a drain may clean up.
-const CLEAN_UP_MAX: Duration = Duration::from_secs(1);
+pub(crate) const CLEAN_UP_MAX: Duration = Duration::from_secs(1);
 
-async fn sleep_until(runtime: &Runtime, wake: Option<Time>) {
+pub(crate) async fn sleep_until(runtime: &Runtime, wake: Option<Time>) {
     match wake {
         Some(wake) => tokio::time::sleep_until(runtime.clock.instant(wake)).await,
         None => std::future::pending().await,

@@ -47,6 +47,7 @@ impl Scratch {
             links: Vec::new(),
             trust: Vec::new(),
             max_hops: HopBudget::NONE,
+            part: mpreg_node::Part::Whole,
             settings: Settings { secret_file: Some(self.path("secret")), ..settings },
         }
     }

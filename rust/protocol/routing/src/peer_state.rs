@@ -55,6 +55,11 @@ impl PeerState {
         }
     }
 
+    /// A worker process of the own node: it stands for the node, and is reached by a connection.
+    pub fn of_worker(own: &Self) -> Self {
+        Self::new(own.node, own.incarnation, false, Arc::default(), Arc::default())
+    }
+
     /// The node.
     pub fn node(&self) -> NodeId {
         self.node

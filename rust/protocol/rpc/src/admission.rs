@@ -93,6 +93,9 @@ impl Switch {
     }
 
     fn run(&mut self, index: Index, function: u64, running: Running, step: &mut Step<'_>) {
+        if self.workers.offers(function) {
+            return self.hand_to_worker(index, function, running, step);
+        }
         let gate = self.open_gate(index);
         let Some(call) = self.calls.get_mut(index) else { return };
         if call.deadline <= step.now {

@@ -4,7 +4,8 @@ use mpreg_routing::{Candidate, PeerState};
 use mpreg_types::{CallHead, ConnectionId, Payload, PreparedTarget, StreamId, Time};
 
 use crate::flow::Flow;
-use crate::workload::Waiting;
+use crate::workers::Chosen;
+use crate::workload::{Running, Waiting};
 
 /// One call that arrived, from its frame to its answer.
 #[derive(Debug)]
@@ -73,6 +74,8 @@ pub(crate) struct Relay {
     pub(crate) idempotent: bool,
     /// What the caller asked for, should another choice be needed before anything was sent.
     pub(crate) wanted: Arc<PreparedTarget>,
+    /// To a worker of this node: the slot that the call has here.
+    running: Option<Running>,
 }
 
 impl Relay {
@@ -82,8 +85,28 @@ impl Relay {
         idempotent: bool,
         wanted: Arc<PreparedTarget>,
     ) -> Self {
+        Self::with(to, peer, idempotent, wanted, None)
+    }
+
+    pub(crate) fn to_worker(chosen: Chosen, wanted: Arc<PreparedTarget>, running: Running) -> Self {
+        let Chosen { to, peer, idempotent, target: _ } = chosen;
+        Self::with(to, peer, idempotent, wanted, Some(running))
+    }
+
+    fn with(
+        to: ConnectionId,
+        peer: Arc<PeerState>,
+        idempotent: bool,
+        wanted: Arc<PreparedTarget>,
+        running: Option<Running>,
+    ) -> Self {
         peer.call_sent();
-        Self { to, peer, idempotent, wanted }
+        Self { to, peer, idempotent, wanted, running }
+    }
+
+    /// To a worker of this node, not to another node.
+    pub(crate) fn is_to_worker(&self) -> bool {
+        self.running.is_some()
     }
 }
 

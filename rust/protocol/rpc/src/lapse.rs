@@ -66,9 +66,14 @@ impl Switch {
         let step = &mut Step { now, out };
         let all: Vec<Index> = self.peers.values().flat_map(|link| link.calls.indices()).collect();
         for index in all {
-            let place = self.calls.get(index).map(|call| &call.place);
-            if place.is_some_and(|place| !matches!(place, Place::Forwarding { .. } | Place::Relayed { .. })) {
-                self.take_back(index, &body, step);
+            match self.calls.get(index).map(|call| &call.place) {
+                Some(Place::Relayed { relay, stream, started, .. }) if relay.is_to_worker() => {
+                    let executed = if *started { Executed::Yes } else { Executed::Unknown };
+                    step.out.push(Output::CancelRemote { to: relay.to, stream: *stream });
+                    self.end(index, executed, &body, Some(self.me), step);
+                }
+                Some(Place::Forwarding { .. } | Place::Relayed { .. }) | None => {}
+                Some(_) => self.take_back(index, &body, step),
             }
         }
     }
@@ -83,6 +88,8 @@ impl Switch {
     ) {
         let step = &mut Step { now, out };
         let Some(link) = self.peers.remove(&on) else { return };
+        // Before any of its calls looks for another place.
+        self.workers.lost(on);
         for index in link.calls.indices() {
             self.caller_lost(index, on, step);
         }
@@ -107,6 +114,7 @@ impl Switch {
                 other => call.place = other,
             }
         }
+        self.slot_freed(step);
         let Some(mut waiting) = self.no_credit.remove(&on) else { return };
         while let Some(slot) = waiting.line.pop_front(&mut self.links) {
             // Nothing of it was sent, so it is not "sent once" yet.

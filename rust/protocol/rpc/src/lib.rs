@@ -42,6 +42,7 @@ mod table_items;
 mod verdict;
 mod wake;
 mod wheel;
+mod workers;
 mod workload;
 
 pub use call_table::{CallTable, Caller};
@@ -59,4 +60,5 @@ pub use peer_link::Peer;
 pub use request::{Request, Route};
 pub use retry::{RetryBudget, RetryConfig};
 pub use switch::Switch;
+pub use workers::WorkerOffer;
 pub use workload::{Running, Runs, Workload, WorkloadConfig};

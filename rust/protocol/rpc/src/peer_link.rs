@@ -11,13 +11,29 @@ use crate::key::Index;
 pub enum Peer {
     /// A node of the own cluster.
     Member(NodeId),
-    /// A client or worker: this node is its way in.
+    /// A worker process of this node: it runs this node's functions, and calls in its name.
+    Worker,
+    /// A client: this node is its way in.
     Client {
         /// Its id.
         node: NodeId,
         /// Its name, which calls forwarded for it carry.
         name: String,
     },
+}
+
+impl Peer {
+    pub(crate) fn is_member(&self) -> bool {
+        matches!(self, Self::Member(_))
+    }
+
+    /// In whose name it calls; a worker calls in that of the node itself.
+    pub(crate) fn client_name(&self) -> Option<&str> {
+        match self {
+            Self::Client { name, .. } => Some(name),
+            Self::Member(_) | Self::Worker => None,
+        }
+    }
 }
 
 #[derive(Debug)]

@@ -5,9 +5,8 @@ use mpreg_types::{ConnectionId, ErrorBody, ErrorCode, Executed, Payload, ReplyHe
 use crate::inbound::{Cargo, Place, Relay, Then};
 use crate::key::{Index, SWITCH_BRIDGE};
 use crate::links::Fifo;
-use crate::peer_link::PeerLink;
 use crate::switch::{Said, Step, deadline_body, overloaded_body};
-use crate::{InboundKey, NotSent, Output, Peer, SendFailure, Switch};
+use crate::{InboundKey, NotSent, Output, SendFailure, Switch};
 
 /// Calls that wait for credit on one connection.
 #[derive(Debug, Default)]
@@ -84,6 +83,7 @@ impl Switch {
         }
         let Some(call) = self.forget(index) else { return };
         let Place::Relayed { relay, started, .. } = &call.place else { return };
+        let of_worker = relay.is_to_worker();
         relay.peer.circuit().succeeded();
         if let Some(load) = head.load {
             relay.peer.report_load(load, now);
@@ -92,13 +92,23 @@ impl Switch {
         if !head.ok {
             // The client has no catalog: it learns here who failed, and whether another attempt may follow.
             let extras = head.extras.get_or_insert_default();
+            if of_worker {
+                // Outside there is one node, whatever process of it ran the call.
+                extras.node = None;
+            }
             extras.node.get_or_insert(relay.peer.node());
             extras.idempotent = relay.idempotent;
             if *started {
                 head.executed = Executed::Yes;
             }
         }
-        out.push(Output::Reply { to: call.from, stream: call.stream, head, value });
+        let (from, stream) = (call.from, call.stream);
+        if of_worker {
+            drop(call);
+            head.load = Some(self.workload.load());
+            self.slot_freed(&mut Step { now, out });
+        }
+        out.push(Output::Reply { to: from, stream, head, value });
     }
 
     /// A callee reports the start of relayed calls, by the tokens that their frames carried.
@@ -130,8 +140,8 @@ impl Switch {
     /// Sends a call on, or lets it stand in the line for credit.
     pub(crate) fn forward(&mut self, index: Index, relay: Relay, step: &mut Step<'_>) {
         let Some(call) = self.calls.get(index) else { return };
-        let link = self.peers.get(&call.from);
-        if !matches!(link, Some(PeerLink { peer: Peer::Client { .. }, .. })) {
+        let from_member = self.peers.get(&call.from).is_none_or(|link| link.peer.is_member());
+        if from_member && !relay.is_to_worker() {
             let text =
                 "nodes send their calls to the node that runs them; this one forwards for its clients only";
             return self.refuse(index, ErrorBody::new(ErrorCode::NoRoute, text), step);
@@ -157,8 +167,8 @@ impl Switch {
     fn emit_forward(&mut self, index: Index, relay: Relay, step: &mut Step<'_>) {
         let Some(call) = self.calls.get_mut(index) else { return };
         let Some(Cargo { mut head, value }) = call.cargo.take() else { return };
-        if let Some(Peer::Client { name, .. }) = self.peers.get(&call.from).map(|link| &link.peer) {
-            head.extras.get_or_insert_default().client = Some(name.clone());
+        if let Some(name) = self.peers.get(&call.from).and_then(|link| link.peer.client_name()) {
+            head.extras.get_or_insert_default().client = Some(name.to_owned());
         }
         head.forwards += 1;
         head.token = index.token(SWITCH_BRIDGE);
@@ -203,6 +213,13 @@ impl Switch {
             }
             (Then::Relay, SendFailure::NoCredit | SendFailure::TooManyPending) => {
                 self.park(index, relay, step);
+            }
+            (Then::Relay, SendFailure::Closed) if relay.is_to_worker() => {
+                // Nothing of it was sent, and another worker may be there.
+                self.workers.lost(relay.to);
+                self.aim_at(index, &relay.wanted);
+                drop(relay);
+                self.place(index, step);
             }
             (Then::Relay, SendFailure::Closed) => {
                 relay.peer.circuit().failed(step.now);
@@ -262,6 +279,7 @@ impl Switch {
     pub(crate) fn peer_lost(&mut self, index: Index, relay: &Relay, executed: Executed, step: &mut Step<'_>) {
         let Some(call) = self.forget(index) else { return };
         let text = match executed {
+            _ if relay.is_to_worker() => worker_lost(executed),
             Executed::No => "the connection to the chosen node was lost before the call was sent",
             Executed::Yes => "the connection to the node that ran the call was lost",
             Executed::Unknown => {
@@ -285,6 +303,18 @@ impl Switch {
         {
             step.out.push(Output::CancelRemote { to: relay.to, stream: *stream });
             self.wheel.arm(index.slot, step.now + self.config.verdict_max);
+        }
+    }
+}
+
+/// What callers are told whose call a worker process had when it ended.
+fn worker_lost(executed: Executed) -> &'static str {
+    match executed {
+        Executed::No => "the worker process that was to run the call ended before the call was sent to it",
+        Executed::Yes => "the worker process that ran the call has ended",
+        Executed::Unknown => {
+            "the worker process that had the call has ended, so nobody knows whether it was executed; functions \
+             declared idempotent=True are tried again"
         }
     }
 }

@@ -52,7 +52,11 @@ impl CallSlot {
     /// The next attempt goes to `candidate`.
     pub(crate) fn aim_at(&mut self, candidate: &Candidate) {
         let asked = std::mem::replace(&mut self.head.target, candidate.direct().clone());
-        self.selector.get_or_insert(asked);
+        let asked = self.selector.get_or_insert(asked);
+        if let Target::Select(Selector { sticky: Some(value), .. }) = &asked.target {
+            // The chosen node may have workers to choose from.
+            self.head.extras.get_or_insert_default().sticky = Some(*value);
+        }
     }
 
     /// The next attempt goes to another node than this, if there is one.

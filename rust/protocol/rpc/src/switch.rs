@@ -23,6 +23,7 @@ use crate::relay::CreditLine;
 use crate::rng::Rng;
 use crate::slab::Slab;
 use crate::wheel::Wheel;
+use crate::workers::Workers;
 use crate::workload::Workload;
 use crate::{Output, Peer, SwitchConfig, SwitchCounters, encode_error};
 
@@ -39,6 +40,7 @@ pub struct Switch {
     pub(crate) wheel: Wheel,
     pub(crate) links: Links,
     pub(crate) peers: BTreeMap<ConnectionId, PeerLink>,
+    pub(crate) workers: Workers,
     pub(crate) no_candidate: Fifo,
     /// Lines of calls without a slot, by function; a function without one has no entry.
     pub(crate) no_slot: BTreeMap<u64, Fifo>,
@@ -52,7 +54,7 @@ pub struct Switch {
     pub(crate) reports: Vec<(ConnectionId, u64)>,
     draining: bool,
     pub(crate) starting: bool,
-    rng: Rng,
+    pub(crate) rng: Rng,
     pub(crate) counters: SwitchCounters,
 }
 
@@ -87,6 +89,7 @@ impl Switch {
             wheel: Wheel::new(),
             links: Links::default(),
             peers: BTreeMap::new(),
+            workers: Workers::default(),
             no_candidate: Fifo::default(),
             no_slot: BTreeMap::new(),
             filled_last: 0,
@@ -133,9 +136,9 @@ impl Switch {
         };
         let deadline = now + head.remaining.min(self.config.deadline_max);
         let (token, asks_stream) = (head.token, head.stream);
-        if let (Peer::Client { name, .. }, Some(extras)) = (&link.peer, &mut head.extras) {
-            // A client speaks for itself only.
-            extras.client = Some(name.clone());
+        if let Some(extras) = head.extras.as_mut().filter(|_| !link.peer.is_member()) {
+            // A client speaks for itself only, a worker for its node.
+            extras.client = link.peer.client_name().map(ToOwned::to_owned);
             extras.path.clear();
             extras.pinned_exit = None;
         }
@@ -279,7 +282,9 @@ impl Switch {
         wanted: &Arc<PreparedTarget>,
         step: &mut Step<'_>,
     ) {
-        let context = Context { own_call: false, now: step.now, random: self.rng.next() };
+        let from = self.calls.get(index).and_then(|call| self.peers.get(&call.from));
+        let own_call = from.is_some_and(|link| link.peer == Peer::Worker);
+        let context = Context { own_call, now: step.now, random: self.rng.next() };
         match self.snapshot.select(selector, &context) {
             Err(none) => self.nobody(index, none, selector, &context, step),
             Ok(choice) if choice.candidate.local.is_some() => {
@@ -296,10 +301,19 @@ impl Switch {
                     return self.refuse_for(index, body, Some(choice.candidate.node()), step);
                 };
                 let candidate = choice.candidate;
+                self.keep_sticky(index, selector);
                 self.aim_at(index, candidate.direct());
                 let relay = Relay::new(to, candidate.peer.clone(), candidate.idempotent, wanted.clone());
                 self.forward(index, relay, step);
             }
+        }
+    }
+
+    /// The chosen node may have workers to choose from.
+    fn keep_sticky(&mut self, index: Index, selector: &Selector) {
+        let cargo = self.calls.get_mut(index).and_then(|call| call.cargo.as_mut());
+        if let (Some(cargo), Some(_)) = (cargo, selector.sticky) {
+            cargo.head.extras.get_or_insert_default().sticky = selector.sticky;
         }
     }
 

@@ -148,6 +148,9 @@ pub struct CallExtras {
     /// The caller wants to know who answers, also in a success: a client cannot know by itself.
     #[serde(default)]
     pub tell_node: bool,
+    /// Hash of `sticky=` of a call whose node is chosen already: that node may have workers to choose from.
+    #[serde(default)]
+    pub sticky: Option<u64>,
 }
 
 /// Metadata of a call frame.

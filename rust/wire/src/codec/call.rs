@@ -14,7 +14,7 @@ pub const EXTRA_TEXT_BYTES_MAX: usize = 1024;
 pub const PATH_MAX: usize = 16;
 
 const CALL_FIELDS: usize = 11;
-const EXTRAS_FIELDS: usize = 7;
+const EXTRAS_FIELDS: usize = 8;
 /// Longest encoding of everything in a call without extras, the target's bytes left out.
 const PLAIN_BYTES_MAX: usize = 96;
 
@@ -77,6 +77,10 @@ fn encode_extras(extras: &CallExtras, out: &mut Vec<u8>) {
     }
     text(&extras.idempotency_key, out);
     pack::bool(extras.tell_node, out);
+    match extras.sticky {
+        Some(sticky) => pack::uint(sticky, out),
+        None => pack::nil(out),
+    }
 }
 
 /// Reads what [`encode_call`] wrote; `peer` sent it. Without extras and with a target that `targets` knows it does
@@ -126,6 +130,7 @@ fn decode_extras(unpack: &mut Unpack<'_>) -> Result<CallExtras, DecodeError> {
         metadata: unpack.optional(decode_metadata)?,
         idempotency_key: text(unpack, "idempotency key")?,
         tell_node: unpack.bool("tell node")?,
+        sticky: unpack.optional(|unpack| unpack.uint("sticky"))?,
     };
     unpack.skip(newer)?;
     Ok(extras)

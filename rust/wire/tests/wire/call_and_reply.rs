@@ -143,7 +143,7 @@ fn what_a_newer_version_appends_is_skipped() {
     let mut with_extras = plain.clone();
     with_extras.extras = Some(Box::new(CallExtras::default()));
     let meta = encoded(&with_extras);
-    let at = meta.len() - 8;
+    let at = meta.len() - 9;
     assert_eq!(decoded(&appended(&meta, at)).unwrap(), with_extras);
 
     for target in

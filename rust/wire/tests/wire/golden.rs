@@ -115,6 +115,7 @@ fn all_extras() -> CallExtras {
         metadata: Some(Bytes::from_static(b"\x81\xa1k\x01")),
         idempotency_key: Some("order-7".to_owned()),
         tell_node: true,
+        sticky: Some(7),
     }
 }
 

@@ -111,17 +111,19 @@ fn path() -> impl Strategy<Value = Vec<ClusterId>> {
 fn call_extras() -> impl Strategy<Value = CallExtras> {
     let text = || option::of(".{0,80}");
     let metadata = option::of(vec(any::<u8>(), 0..=METADATA_BYTES_MAX));
-    (path(), option::of(node()), text(), text(), metadata, text(), any::<bool>()).prop_map(
-        |(path, pinned_exit, client, trace, metadata, idempotency_key, tell_node)| CallExtras {
-            path,
-            pinned_exit,
-            client,
-            trace,
-            metadata: metadata.map(Bytes::from),
-            idempotency_key,
-            tell_node,
-        },
-    )
+    (path(), option::of(node()), text(), text(), metadata, text(), any::<bool>(), option::of(any::<u64>()))
+        .prop_map(|(path, pinned_exit, client, trace, metadata, idempotency_key, tell_node, sticky)| {
+            CallExtras {
+                path,
+                pinned_exit,
+                client,
+                trace,
+                metadata: metadata.map(Bytes::from),
+                idempotency_key,
+                tell_node,
+                sticky,
+            }
+        })
 }
 
 pub(crate) fn call() -> impl Strategy<Value = CallHead> {

@@ -12,6 +12,7 @@ mod station;
 mod switch_local;
 mod switch_relay;
 mod switch_streams;
+mod switch_workers;
 mod table_deadline;
 mod table_lines;
 mod table_retry;
