@@ -42,6 +42,10 @@ async def who(ctx: mpreg.Context) -> tuple[str, int, int, str]:
     return ctx.node.id, os.getpid(), ctx.state, ctx.caller
 
 @node.function
+async def pid(_number: int) -> int:
+    return os.getpid()
+
+@node.function
 async def version() -> int:
     return VERSION
 
@@ -308,6 +312,19 @@ async def test_a_worker_that_is_asked_to_end_drains_and_is_replaced(
     (tmp_path / "a").touch()
     assert await call == pid
     await wait_for(lambda: app.out.count("begins") == 3, what=app.out)
+
+
+async def test_no_call_is_lost_by_a_worker_that_is_asked_to_end(hub: mpreg.Node, app: Child) -> None:
+    (address,) = [member.address for member in await hub.members() if member.name == "app"]
+    async with client_of(address) as client:
+        for caller in (hub, client):
+            seen: list[int] = []
+            async for pid in caller.map("pid", range(600), concurrency=32):
+                seen.append(pid)
+                if len(seen) == 100:
+                    os.kill(pid, signal.SIGTERM)
+            assert len(seen) == 600
+            await wait_for(lambda: app.out.count("ends") + 2 == app.out.count("begins"), timeout=30, what=app.err)
 
 
 async def test_workers_end_with_a_parent_that_dies(hub: mpreg.Node, app: Child) -> None:

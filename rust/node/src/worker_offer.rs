@@ -11,7 +11,7 @@ pub(crate) const PREFIX: &str = "worker.";
 pub(crate) const OFFER: &str = "worker.offer";
 /// It takes no new call of a function: a [`Withdrawal`].
 pub(crate) const WITHDRAW: &str = "worker.withdraw";
-/// It takes no new call of any function.
+/// It takes no new call of any function; answered when the calls that it has got, or will still get, have ended.
 pub(crate) const LEAVE: &str = "worker.leave";
 
 /// See [`OFFER`].

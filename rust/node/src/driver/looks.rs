@@ -165,8 +165,12 @@ impl Driver {
         let asker = Asker::Client(connection, token);
         match decode_question(payload) {
             Ok(question) if question.verb.starts_with(worker_offer::PREFIX) => {
-                let answer = self.worker_asks(&asker, &question.verb, &question.body);
-                self.looks.answer(asker, answer.map(|()| nil()));
+                match self.worker_asks(&asker, &question.verb, &question.body) {
+                    Ok(true) => self.looks.answer(asker, Ok(nil())),
+                    // Its leave is answered later.
+                    Ok(false) => {}
+                    Err(error) => self.looks.answer(asker, Err(error)),
+                }
             }
             Ok(question) => {
                 let timeout = std::time::Duration::from_millis(question.timeout_ms);

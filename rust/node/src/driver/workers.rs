@@ -12,13 +12,16 @@ use std::sync::Arc;
 use mpreg_rpc::{Runs, WorkerOffer};
 use mpreg_transport::{Address, Connection, Listener};
 use mpreg_types::{
-    ConnectionId, ErrorBody, ErrorCode, Executed, FunctionName, FunctionVersion, PreparedTarget, Target,
+    ConnectionId, ErrorBody, ErrorCode, Executed, FunctionName, FunctionVersion, PreparedTarget, StreamId,
+    Target,
 };
 use mpreg_wire::Role;
 use mpreg_wire::handshake::Policy;
 
-use super::Driver;
+use super::look_replies::LookReplies;
 use super::looks::Asker;
+use super::{DRAIN_POLL, Driver};
+use crate::client::nil;
 use crate::config::{Part, Settings};
 use crate::dispatch::{Dispatcher, Invocation, InvocationKey, Replies};
 use crate::doorway::{Doorway, Introduction};
@@ -128,9 +131,9 @@ impl Driver {
         Ok(())
     }
 
-    /// What a worker tells of its functions. When it is answered, callers see them so.
-    pub(super) fn worker_asks(&mut self, asker: &Asker, verb: &str, body: &[u8]) -> Result<(), NodeError> {
-        let Asker::Client(connection, _) = asker else { return Err(for_workers_only()) };
+    /// What a worker tells of its functions; true: it may be answered, callers see them so.
+    pub(super) fn worker_asks(&mut self, asker: &Asker, verb: &str, body: &[u8]) -> Result<bool, NodeError> {
+        let Asker::Client(connection, token) = asker else { return Err(for_workers_only()) };
         if connection.peer().role != Role::Worker {
             return Err(for_workers_only());
         }
@@ -141,13 +144,31 @@ impl Driver {
                 let Withdrawal { name, version } = read(body)?;
                 self.worker_withdraws(&(name, version), connection.id());
             }
-            LEAVE => self.worker_gone(connection.id()),
+            LEAVE => {
+                self.worker_gone(connection.id());
+                self.run_outputs();
+                self.answer_when_quiet(connection, *token);
+                return Ok(false);
+            }
             other => {
                 return Err(NodeError::config(format!("{other}: this node knows no such word of a worker")));
             }
         }
         self.run_outputs();
-        Ok(())
+        Ok(true)
+    }
+
+    /// A worker that leaves may end when it has answered all its calls, those included that are still on the way to it: an
+    /// answer given now would overtake them.
+    fn answer_when_quiet(&self, worker: Arc<Connection>, token: StreamId) {
+        let switch = Arc::downgrade(&self.switch);
+        tokio::task::spawn_local(async move {
+            let is_busy = || switch.upgrade().is_some_and(|switch| !switch.lock().is_quiet(worker.id()));
+            while worker.is_open() && is_busy() {
+                tokio::time::sleep(DRAIN_POLL).await;
+            }
+            LookReplies::default().send(worker, token, Ok(nil()));
+        });
     }
 
     fn worker_offers(&mut self, worker: &Arc<Connection>, offer: Offer) -> Result<(), NodeError> {
