@@ -13,6 +13,8 @@ import mpreg
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from children import Children
+
 pytestmark = pytest.mark.skipif(
     shutil.which("openssl") is None, reason="needs the openssl command to issue certificates"
 )
@@ -54,6 +56,20 @@ def plus_one(x: int) -> int:
 
 async def echo(value: object) -> object:
     return value
+
+
+async def test_workers_of_a_node_with_certificates_need_none(
+    authority: Authority, children: Children, tmp_path: Path
+) -> None:
+    (tmp_path / "shop.py").write_text(
+        "import mpreg\nnode = mpreg.Node('shop')\n@node.function\nasync def plus_one(x: int) -> int: return x + 1\n"
+    )
+    files = {name: str(value) for name, value in authority.issue("node", "shop").given().items()}
+    command = ("-c", "from mpreg.cli import main; main()", "run", "shop", "--workers", "2")
+    async with mpreg.Node("other", config=authority.issue("node", "other")) as other:
+        children.python(*command, seeds=other.address, **files)
+        await other.wait_for("plus_one", timeout=30)
+        assert await other.call("plus_one", 1) == 2
 
 
 async def test_nodes_and_clients_call_each_other_under_their_certificates(authority: Authority) -> None:

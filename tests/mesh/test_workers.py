@@ -184,6 +184,12 @@ async def test_a_call_goes_to_the_worker_with_the_fewest_running(
         assert await gathered(*(call for call, _ in calls)) == running
 
 
+async def test_a_node_with_one_function(hub: mpreg.Node, children: Children, tmp_path: Path) -> None:
+    text = "import mpreg\nnode = mpreg.Node()\n@node.function\nasync def who() -> int: return 7\n"
+    await until_workers(hub, start(hub, children, tmp_path, "--workers", "1", text=text), 1)
+    assert await hub.call("who") == 7
+
+
 async def test_a_limit_of_a_function_holds_for_all_workers_together(
     hub: mpreg.Node, app: Child, tmp_path: Path
 ) -> None:
@@ -371,6 +377,18 @@ async def test_a_changed_source_restarts_the_workers(hub: mpreg.Node, children: 
     assert "app.py has changed: the workers are started again" in app.err
     app.signal(signal.SIGTERM)
     assert await app.exit_code() == 0
+
+
+async def test_a_change_that_breaks_the_code_is_told_and_the_next_one_mends_it(
+    hub: mpreg.Node, children: Children, tmp_path: Path
+) -> None:
+    app = start(hub, children, tmp_path, "--reload")
+    await until_workers(hub, app, 1)
+    (tmp_path / "app.py").write_text(APP + "\nthis is no Python\n")
+    await wait_for(lambda: "SyntaxError" in app.err and "it is started again in 0.2 s" in app.err, timeout=30)
+    (tmp_path / "app.py").write_text(APP.replace("VERSION = 1", "VERSION = 3"))
+    await hub.wait_for("version", timeout=30)
+    assert await hub.call("version") == 3
 
 
 async def test_a_function_is_announced_while_a_worker_offers_it(hub: mpreg.Node, app: Child) -> None:

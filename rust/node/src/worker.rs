@@ -146,7 +146,9 @@ impl Worker {
         };
         let established = dialled.map_err(|error| gone(&error))?;
         let seed = random_bytes::<8>().map_err(|error| NodeError::config(error.to_string()))?;
-        let switch = SwitchIo::new(shared.clone(), runtime.clone(), u64::from_le_bytes(seed));
+        let mut switch = SwitchIo::new(shared.clone(), runtime.clone(), u64::from_le_bytes(seed));
+        // The snapshots of the own index count from the first again.
+        switch.begin_anew();
         let switch = Arc::new(Mutex::new(switch));
         let connection =
             established.run(&runtime.io_handle(), switch.clone()).map_err(|error| gone(&error))?;
