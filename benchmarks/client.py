@@ -7,7 +7,7 @@ import json
 import sys
 from typing import Any
 
-from load import closed_loop, echo
+from load import closed_loop, echo, receive
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0] + "/floors")
 
@@ -31,6 +31,9 @@ async def mpreg_client(address: str, work: str, seconds: float) -> dict[str, flo
     async with mpreg.connect(address) as client:
         for name in names.values():
             await client.wait_for(name)
+        kind, _, size = work.partition(":")
+        if kind.startswith("items."):
+            return await receive(client.stream(kind, int(size)), seconds)
         return await measure(client.call, names, work, seconds)
 
 
@@ -51,6 +54,8 @@ async def floor(client: Any, address: str, work: str, seconds: float) -> dict[st
     await client.connect(int(address))
     functions = {"inline": "add", "async": "add", "thread": "add", "echo": "echo"}
     try:
+        if work.startswith("items."):
+            return await receive(client.items(int(work.partition(":")[2])), seconds)
         return await measure(client.call, functions, work, seconds)
     finally:
         await client.close()

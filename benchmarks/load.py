@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 Call = Callable[..., Awaitable[Any]]
 SAMPLE_EVERY = 16
+LOOK_EVERY = 64
 
 
 async def closed_loop(call: Call, function: Any, in_flight: int, seconds: float) -> dict[str, float]:
@@ -44,6 +45,22 @@ async def closed_loop(call: Call, function: Any, in_flight: int, seconds: float)
         "p50_us": samples[len(samples) // 2] * 1e6,
         "p99_us": samples[int(len(samples) * 0.99)] * 1e6,
     }
+
+
+async def receive(items: AsyncIterator[Any], seconds: float) -> dict[str, float]:
+    """Items/s and MiB/s of one stream, and CPU of this process per item (us)."""
+    size = 0
+    for _ in range(LOOK_EVERY):
+        size = len(await anext(items))
+    done, cpu, start = 0, time.process_time(), time.perf_counter()
+    async for item in items:
+        if len(item) != size:
+            raise AssertionError("wrong item")
+        done += 1
+        if done % LOOK_EVERY == 0 and time.perf_counter() - start >= seconds:
+            break
+    elapsed, cpu = time.perf_counter() - start, time.process_time() - cpu
+    return {"per_second": done / elapsed, "mib_per_second": done * size / 2**20 / elapsed, "cpu_us": cpu / done * 1e6}
 
 
 async def echo(call: Call, function: Any, value: Any, seconds: float) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import mpreg
@@ -26,11 +27,25 @@ async def echo(value: Any) -> Any:
     return value
 
 
+async def items_async(size: int) -> AsyncIterator[bytes]:
+    item = bytes(size)
+    while True:
+        yield item
+
+
+def items_thread(size: int) -> Iterator[bytes]:
+    item = bytes(size)
+    while True:
+        yield item
+
+
 if owns:
     node.function("add.inline", inline=True)(add_inline)
     node.function("add.async")(add_async)
     node.function("add.thread")(add_thread)
     node.function("echo")(echo)
+    node.function("items.async")(items_async)
+    node.function("items.thread")(items_thread)
 else:
     # A catalog as a real mesh has one: 1,000 entries in all beside the benchmark's own.
     for index in range(500):

@@ -55,6 +55,15 @@ def calls(in_flight: int) -> list[Cell]:
     ]
 
 
+def items(size: int) -> list[Cell]:
+    return [
+        Cell("asyncio Streams", "streams", "streams", f"items.async:{size}"),
+        Cell("mpreg async def", "mpreg", "owner", f"items.async:{size}"),
+        Cell("mpreg def (thread)", "mpreg", "owner", f"items.thread:{size}"),
+        Cell("mpreg async def, through another entry node", "mpreg", "other", f"items.async:{size}"),
+    ]
+
+
 def with_tls(work: str) -> list[Cell]:
     return [
         Cell("asyncio Streams, no TLS", "streams", "streams", work),
@@ -83,6 +92,10 @@ ROWS: dict[str, tuple[str, list[Cell]]] = {
         ],
     ),
     "100MB-array": ("mib_per_second", [Cell("mpreg", "mpreg", "owner", "array:100000000")]),
+    "stream-100B": ("per_second", items(100)),
+    "stream-100B-cpu": ("cpu_us", items(100)),
+    "stream-64KiB": ("mib_per_second", items(64 << 10)),
+    "stream-1MiB": ("mib_per_second", items(MIB)),
     "tls-sequential": ("p50_us", with_tls("inline:1")),
     "tls-512": ("per_second", with_tls("inline:512")),
     "tls-512-cpu": ("cpu_us", with_tls("inline:512")[1:]),
@@ -215,7 +228,7 @@ def sizes() -> dict[str, Path]:
 def table(lines: list[str], options: argparse.Namespace) -> str:
     head = f"""`python benchmarks/run.py --rounds {options.rounds} --seconds {options.seconds} --write` on {machine()}. Ratios are to the \
 first system of the row, measured in the same round. `own` and `sequential` are p50 in us, `cpu` us of the caller's CPU per \
-call, `import` ms: less is better; `64` and `512` calls/s, `1MiB` and `100MB-array` MiB/s (out and back counts once): more is \
+call, `import` ms: less is better; `64` and `512` calls/s, `stream-100B` items/s, `1MiB`, `100MB-array`, `stream-64KiB` and `stream-1MiB` MiB/s (out and back counts once): more is \
 better.
 
 | row | system | median | range | ratio |

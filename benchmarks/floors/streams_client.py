@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -30,6 +31,16 @@ class StreamsClient:
         request = msgspec.msgpack.encode((self.next_id, function, args))
         self.writer.write(len(request).to_bytes(4, "big") + request)
         return await future
+
+    async def items(self, size: int) -> AsyncIterator[Any]:
+        """`async for item in client.items(size)`; the connection is of no other use afterwards."""
+        self.task.cancel()
+        decode = msgspec.msgpack.decode
+        request = msgspec.msgpack.encode((1, "items", (size,)))
+        self.writer.write(len(request).to_bytes(4, "big") + request)
+        while True:
+            length = int.from_bytes(await self.reader.readexactly(4), "big")
+            yield decode(await self.reader.readexactly(length))[1]
 
     async def close(self) -> None:
         self.task.cancel()

@@ -15,10 +15,21 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         while True:
             size = int.from_bytes(await reader.readexactly(4), "big")
             call_id, function, args = decode(await reader.readexactly(size))
+            if function == "items":
+                await send_items(writer, call_id, *args)
             reply = encode((call_id, FUNCTIONS[function](*args)))
             writer.write(len(reply).to_bytes(4, "big") + reply)
-    except asyncio.IncompleteReadError:
+    except (asyncio.IncompleteReadError, ConnectionError):
         writer.close()
+
+
+async def send_items(writer: asyncio.StreamWriter, call_id: int, size: int) -> None:
+    """Items until the receiver goes."""
+    item = bytes(size)
+    while True:
+        frame = msgspec.msgpack.encode((call_id, item))
+        writer.write(len(frame).to_bytes(4, "big") + frame)
+        await writer.drain()
 
 
 async def main() -> None:
