@@ -318,10 +318,11 @@ impl Shared {
                 let streams = ready.running.function.streaming;
                 let (outcome, context, running) = ready.call();
                 if streams {
-                    if let Some(job) = StreamJob::new(outcome, &context, running, replies) {
-                        self.advance(py, job, replies);
+                    match StreamJob::new(outcome, &context, running, replies) {
+                        // Once it is parked another thread may run it: nothing of it is touched here any more.
+                        Some(job) => self.advance(py, job, replies),
+                        None => drop(self.state.lock().running.remove(&key)),
                     }
-                    self.state.lock().running.remove(&key);
                     return;
                 }
                 self.state.lock().running.remove(&key);

@@ -13,4 +13,5 @@ mod faults;
 mod handshakes;
 mod lanes;
 mod sending;
+mod streams;
 mod tls;
