@@ -93,6 +93,18 @@ async def test_items_come_once_and_in_order(way: Way, log: Log, name: str) -> No
     assert log.ended == ["over"] * 3
 
 
+async def test_streams_of_all_ways_at_once_on_one_loop_keep_their_order(far: Way, log: Log) -> None:
+    log.offer(far)
+    callers = (far.caller, far.mesh.nodes[2], far.server)
+
+    async def read_all(number: int) -> list[int]:
+        name = "count" if number % 2 else "count.plain"
+        return [x async for x in callers[number % 3].stream(name, 2000)]
+
+    for _ in range(3):
+        assert await asyncio.gather(*map(read_all, range(60))) == [list(range(2000))] * 60
+
+
 async def test_streams_by_object_by_name_and_by_handle(way: Way) -> None:
     @way.function
     async def lines(ctx: mpreg.Context, count: int, *, word: str = "a") -> AsyncIterator[Line]:

@@ -354,7 +354,13 @@ impl Bridge {
             self.settle(py, settled);
             self.run(py, invocations);
             let mut state = self.state.lock();
-            items.extend(state.replies.take_own());
+            let own = state.replies.take_own();
+            if state.backlog.is_empty() {
+                items.extend(own);
+            } else {
+                // Items of a stream, and its end, stay behind those of it that wait there.
+                state.backlog.extend(own);
+            }
             if items.is_empty() && !state.ports.has_local_work() {
                 return;
             }

@@ -2,7 +2,7 @@
 //! by any thread, when there is: readers that are slow hold their own stream and no thread.
 
 use mpreg_node::{InvocationKey, ItemSender, Pass, Replies};
-use mpreg_types::{ErrorBody, Payload};
+use mpreg_types::{ErrorBody, ErrorCode, Payload};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyIterator;
@@ -33,6 +33,10 @@ enum Turn {
     Closed,
     /// The stream has to end.
     Failed(ErrorBody),
+}
+
+fn cancelled() -> ErrorBody {
+    ErrorBody::new(ErrorCode::CancelledByPeer, "nobody reads the stream any more")
 }
 
 impl StreamJob {
@@ -80,7 +84,8 @@ impl StreamJob {
         let (outcome, failure) = match turn {
             Turn::Waits => return Some(self),
             Turn::Over(outcome) => (outcome, None),
-            Turn::Closed => (self.close(&context), None),
+            // Whoever closed it has answered, or is about to: this is never a stream that ended well.
+            Turn::Closed => (self.close(&context), Some(cancelled())),
             Turn::Failed(failure) => (self.close(&context), Some(failure)),
         };
         self.running.conclude_stream(py, outcome, failure).send(replies);
