@@ -141,6 +141,10 @@ async def pids_of(caller: Any) -> set[int]:
     return {(await caller.call("who"))[1] for _ in range(24)}
 
 
+async def are_two(caller: Any) -> bool:
+    return len(await pids_of(caller)) == 2
+
+
 async def held(caller: Any, child: Child, function: str, name: str) -> tuple[asyncio.Future[int], int]:
     """A call of `hold` that runs, and the process that runs it."""
     call = asyncio.ensure_future(caller.call(function, name))
@@ -330,14 +334,24 @@ async def test_no_call_is_lost_by_a_worker_that_is_asked_to_end(hub: mpreg.Node,
                 if len(seen) == 100:
                     os.kill(pid, signal.SIGTERM)
             assert len(seen) == 600
-            await wait_for(lambda: app.out.count("ends") + 2 == app.out.count("begins"), timeout=30, what=app.err)
+            # Both the next and the other one, or the next round would ask the last one to end.
+            await wait_for(lambda: app.out.count("begins") == app.out.count("ends") + 2, timeout=30, what=app.err)
+            await wait_for(lambda: are_two(hub), timeout=30)
 
 
-async def test_workers_end_with_a_parent_that_dies(hub: mpreg.Node, app: Child) -> None:
+async def test_workers_end_with_a_parent_that_dies(
+    hub: mpreg.Node, children: Children, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    app = start(hub, children, tmp_path, "--workers", "2")
+    await until_workers(hub, app, 2)
     pids = await pids_of(hub)
+    (folder,) = tmp_path.glob("mpreg-*")  # noqa: ASYNC240 - a moment, in a test
+    assert folder.stat().st_mode & 0o777 == 0o700
     app.signal(signal.SIGKILL)
     await app.exit_code()
     await wait_for(lambda: all(f"ends {pid}" in app.out and is_gone(pid) for pid in pids), what=app.out)
+    assert not folder.exists()
 
 
 async def test_a_first_start_that_fails_ends_the_command(hub: mpreg.Node, children: Children, tmp_path: Path) -> None:

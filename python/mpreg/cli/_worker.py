@@ -9,9 +9,11 @@ import asyncio
 import dataclasses
 import json
 import os
+import shutil
 import socket
 import sys
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import mpreg
@@ -59,7 +61,8 @@ class Worker:
     runs_functions = True
 
     def __init__(self, order: Order, parent: socket.socket) -> None:
-        self._parent = parent
+        self._parent, self._parent_pid = parent, os.getppid()
+        self._folder = Path(order.socket).parent
         self.settings = {
             "worker": {"socket": order.socket, "number": order.number, "address": order.address},
         }
@@ -77,8 +80,10 @@ class Worker:
                 waiting.cancel()
 
     async def end(self) -> None:
-        """Nothing is left to do."""
+        """A parent that was killed has left the folder of its socket."""
         self._parent.close()
+        if os.getppid() != self._parent_pid:
+            shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def main() -> None:
