@@ -52,8 +52,9 @@ def test_names_are_exactly_these() -> None:
     assert len(errors) == 22
     assert set(mpreg.__all__) - errors == {
         "Call", "Caller", "Candidate", "Change", "Client", "Config", "Context", "Explanation", "FunctionDescription",
-        "FunctionEntry", "Functions", "LogContext", "Map", "Member", "Node", "Outcome", "Remote", "Stream", "SyncCaller",
-        "SyncClient", "SyncMap", "SyncRemote", "SyncStream", "SyncWatch", "Watch", "__version__", "connect", "detached",
+        "FunctionEntry", "Functions", "LogContext", "Map", "Member", "Node", "Outcome", "Remote", "RunReport",
+        "Step", "StepReport", "Stream", "SyncCaller", "SyncClient", "SyncMap", "SyncRemote", "SyncStream",
+        "SyncWatch", "Watch", "__version__", "connect", "detached",
     }  # fmt: skip
 
 

@@ -40,9 +40,10 @@ if TYPE_CHECKING:
         TooLargeError,
     )
     from mpreg._functions import Functions
+    from mpreg._graph import RunReport, StepReport
     from mpreg._logging import LogContext
     from mpreg._map import Map, SyncMap
-    from mpreg._mpreg import Call, Stream, __version__
+    from mpreg._mpreg import Call, Step, Stream, __version__
     from mpreg._node import Node
     from mpreg._outcome import Outcome
     from mpreg._streams import SyncStream
@@ -89,6 +90,9 @@ __all__ = [
     "Remote",
     "RemoteError",
     "RouteLoopError",
+    "RunReport",
+    "Step",
+    "StepReport",
     "Stream",
     "SyncCaller",
     "SyncClient",
@@ -110,9 +114,10 @@ _HOMES: Final = {
     "_config": ("Config",),
     "_context": ("Context", "detached"),
     "_functions": ("Functions",),
+    "_graph": ("RunReport", "StepReport"),
     "_logging": ("LogContext",),
     "_map": ("Map", "SyncMap"),
-    "_mpreg": ("Call", "Stream", "__version__"),
+    "_mpreg": ("Call", "Step", "Stream", "__version__"),
     "_node": ("Node",),
     "_outcome": ("Outcome",),
     "_streams": ("SyncStream",),

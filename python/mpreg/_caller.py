@@ -10,20 +10,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar, overload
 
 from mpreg import _looks as looks
+from mpreg._graph import asked, timeout_of
 from mpreg._map import CONCURRENCY, Map, prepared
 from mpreg._native import native
 from mpreg._remote import NOT_GIVEN, Remote, RemoteOptions, SelectionOptions, prepare
 from mpreg._watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+    from collections.abc import (
+        AsyncIterable,
+        AsyncIterator,
+        Callable,
+        Coroutine,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
     from typing import Unpack
 
     from typing_extensions import TypeForm
 
     from mpreg._context import Context
+    from mpreg._graph import RunReport
     from mpreg._map import Errors
-    from mpreg._mpreg import Call, Stream
+    from mpreg._mpreg import Call, Step, Stream
     from mpreg._outcome import Outcome
     from mpreg._views import Explanation, FunctionDescription, FunctionEntry, Member
 
@@ -31,6 +42,11 @@ __all__ = ["Caller", "Remote"]
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+_A = TypeVar("_A")
+_B = TypeVar("_B")
+_C = TypeVar("_C")
+_D = TypeVar("_D")
+_E = TypeVar("_E")
 _T = TypeVar("_T")
 
 
@@ -212,6 +228,38 @@ class Caller(native.CallerCore):
         return Map(
             lambda item: handle.call(item, **more), items, concurrency=concurrency, ordered=ordered, errors=errors
         )
+
+    @overload
+    def run(self, step: Step[_T], /, *, timeout: float | None = ...) -> Call[_T]: ...
+    @overload
+    def run(self, a: Step[_A], b: Step[_B], /, *, timeout: float | None = ...) -> Call[tuple[_A, _B]]: ...
+    @overload
+    def run(
+        self, a: Step[_A], b: Step[_B], c: Step[_C], /, *, timeout: float | None = ...
+    ) -> Call[tuple[_A, _B, _C]]: ...
+    @overload
+    def run(
+        self, a: Step[_A], b: Step[_B], c: Step[_C], d: Step[_D], /, *, timeout: float | None = ...
+    ) -> Call[tuple[_A, _B, _C, _D]]: ...
+    @overload
+    def run(
+        self, a: Step[_A], b: Step[_B], c: Step[_C], d: Step[_D], e: Step[_E], /, *, timeout: float | None = ...
+    ) -> Call[tuple[_A, _B, _C, _D, _E]]: ...
+    @overload
+    def run(self, steps: Sequence[Step[_T]], /, *, timeout: float | None = ...) -> Call[list[_T]]: ...
+    @overload
+    def run(
+        self, *steps: Step[Any] | Sequence[Step[Any]], report: Literal[True], timeout: float | None = ...
+    ) -> Call[RunReport]: ...
+    def run(self, *steps: Any, timeout: float | None = None, report: bool = False) -> Any:
+        """Runs a call graph: one request, whose steps run where their functions live, each as soon as it can.
+
+        Gives the value of `run(step)`, a tuple for `run(a, b)`, a list for `run([a, b, ...])`; any steps may be asked
+        for, and parts of their results (`step["rows"]`). `report=True` gives a `RunReport` instead. `timeout`: seconds
+        for the whole run. A step that fails is a `GraphError` with the step's own error as its cause.
+        """
+        wanted, finish = asked(steps, report=report)
+        return self._run_graph(wanted, finish, report=report, timeout=timeout_of(timeout))
 
     async def catalog(
         self, *, function: str | None = None, resources: Iterable[str] = (), cluster: str | None = None

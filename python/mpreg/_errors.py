@@ -188,7 +188,11 @@ class RemoteError(CallError):
 
 
 class GraphError(CallError):
-    """A step of a call graph failed; its own error is `__cause__`."""
+    """A step of a call graph failed; its own error is `__cause__`. `executed`, `node` and `attempts` are that step's.
+
+    `step`: the name of its function. None: it is not known which one, as when the run's deadline passed here first; then
+    the cause is a `DeadlineExceededError`.
+    """
 
     code = "graph"
     step: str | None = None

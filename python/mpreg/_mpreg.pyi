@@ -12,11 +12,14 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterable, Mapping
 from contextvars import ContextVar
 from types import GenericAlias
-from typing import Any, Final, Literal, Protocol, Self, TypeAlias, TypeVar, final
+from typing import Any, Final, Generic, Literal, NoReturn, Protocol, Self, TypeAlias, TypeVar, final, overload
 
 from typing_extensions import Buffer, disjoint_base
 
+_R = TypeVar("_R")
 _T_co = TypeVar("_T_co", covariant=True)
+
+_Finish: TypeAlias = Callable[[list[Any], Mapping[str, Any] | None], Any]
 
 __version__: Final[str]
 
@@ -172,6 +175,23 @@ class Stream(AsyncIterator[_T_co]):
     def __aexit__(self, _kind: object, _value: object, _traceback: object) -> Coroutine[Any, Any, None]: ...
     def __class_getitem__(cls, item: Any) -> GenericAlias: ...
 
+@final
+class Step(Generic[_T_co]):
+    """A call that is to be made as a part of a graph: a reference to its result, to give to other steps or to `run`.
+
+    `step["rows"]` and `step[0]` refer to a key, field or index of the result. Compares by identity. It has no length,
+    truth, iteration or `in`.
+    """
+
+    # A name or number is looked up in the result, whose type is known where it is made only.
+    def __getitem__(self, key: str | int, /) -> Step[Any]: ...
+    # Each raises a `TypeError` that says what to do; as None they are errors for type checkers, too.
+    __iter__: None
+    __contains__: None
+    __len__: None
+    def __bool__(self) -> NoReturn: ...
+    def __class_getitem__(cls, item: Any) -> GenericAlias: ...
+
 @disjoint_base
 class _Endpoint:
     """Base of the two below; subclassed by Python. `__new__` takes and ignores any arguments.
@@ -190,6 +210,16 @@ class _Endpoint:
         `call` caches what it returns in a dict keyed by the target (strings by value, functions by identity, bound
         methods by function and object: just their own hash), at most 10,000 per caller; then it starts anew.
         """
+    @overload
+    def step(self, target: Callable[..., Coroutine[Any, Any, _R]], /, *args: Any, **kwargs: Any) -> Step[_R]:
+        """A call as a step of a graph, for `run` or as an argument of other steps. Nothing is sent yet.
+
+        By function object or name. Steps may stand anywhere among the arguments, also inside lists, tuples and dicts.
+        """
+    @overload
+    def step(self, target: Callable[..., _R], /, *args: Any, **kwargs: Any) -> Step[_R]: ...
+    @overload
+    def step(self, target: str, /, *args: Any, **kwargs: Any) -> Step[Any]: ...
     def _request(self, verb: str, body: Mapping[str, Any], timeout: float) -> Call[Any]:
         """Looks: a node answers from memory, a client asks its entry node. Plain values in and out.
 
@@ -220,12 +250,22 @@ class CallerCore(_Endpoint):
         """Hot. `ConfigError` on a thread without a running loop, naming `SyncClient` and `ctx.sync`."""
     def stream(self, target: Any, /, *args: Any, **kwargs: Any) -> Stream[Any]:
         """The same for the items of a generator."""
+    def _run_graph(
+        self, steps: list[Step[Any]], finish: _Finish, /, *, report: bool, timeout: float | None
+    ) -> Call[Any]:
+        """Hands a graph to its coordinator. What `finish(values, facts)` returns is the result of the call.
+
+        `facts`, if there is a report: {"steps": [{"name", "node", "cluster", "began_us", "ended_us", "bytes", "after"}],
+        "critical_path": [index], "hops", "total_us"}, else None. `timeout` None: as `_attach` said.
+        """
 
 class BlockingCore(_Endpoint):
     """Base of `SyncClient` and of `ctx.sync`."""
 
     def call(self, target: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Hot. Blocks as `_request_blocking` does. On a thread whose running loop runs handlers: `ConfigError`."""
+    def _run_graph(self, steps: list[Step[Any]], finish: _Finish, /, *, report: bool, timeout: float | None) -> Any:
+        """The same, blocking."""
 
 @disjoint_base
 class RemoteCore:
@@ -251,11 +291,14 @@ class RemoteCore:
         convert: Converter | None = None,  # of the result: what `_hints.compile` returned
         raises: tuple[type[BaseException], ...] | None = None,
         idempotent: bool = False,  # the function object was declared so; a catalog at hand knows better
+        check: Callable[..., object] | None = None,  # takes a step's arguments: `TypeError` unless they fit
     ) -> Self:
         """Names, version and resources are parsed here: `ConfigError` before any I/O."""
     def call(self, /, *args: Any, **kwargs: Any) -> Call[Any]: ...
     def call_blocking(self, /, *args: Any, **kwargs: Any) -> Any: ...
     def open_stream(self, /, *args: Any, **kwargs: Any) -> Stream[Any]: ...
+    def step(self, /, *args: Any, **kwargs: Any) -> Step[Any]:
+        """Binds (`check`) and encodes the arguments at once; steps among them are left out and remembered."""
     def candidates(self) -> Call[list[RemoteCore]]:
         """For `call_all`: a handle for each candidate known now (`Target::Direct`, no retries elsewhere).
 

@@ -17,7 +17,7 @@ from mpreg._signature import Signature
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
-    from mpreg._mpreg import BlockingCore, Call, CallerCore, Converter, Stream
+    from mpreg._mpreg import BlockingCore, Call, CallerCore, Converter, Step, Stream
 
 _P = ParamSpec("_P")
 _R_co = TypeVar("_R_co", covariant=True)
@@ -55,6 +55,11 @@ class Remote(native.RemoteCore, Generic[_P, _R_co]):
 
         def __call__(self, /, *args: _P.args, **kwargs: _P.kwargs) -> Call[_R_co]:
             """Sends the call; await what it returns."""
+            ...
+
+        # A parameter takes a step in place of its value, so the arguments have no types of their own.
+        def step(self, /, *args: Any, **kwargs: Any) -> Step[_R_co]:
+            """The call as a step of a graph, for `run` or as an argument of other steps. Nothing is sent yet."""
             ...
     else:
         __call__ = native.RemoteCore.call
@@ -138,14 +143,15 @@ def prepare(
         )
     mark = mark_of(target)
     given.setdefault("version", mark.constraint)
-    convert = Signature.of(target).convert_result
+    signature = Signature.of(target)
     return make(
         caller,
         name=mark.name,
         contract=mark.contract,
-        convert=convert,
+        convert=signature.convert_result,
         raises=mark.raises,
         idempotent=mark.idempotent,
+        check=signature.check,
         **given,
     )
 

@@ -107,9 +107,10 @@ class Signature:
         """What rebuilds the result by the return annotation."""
         return self._compile(self.shown.return_annotation, "the return value")
 
-    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> inspect.BoundArguments:
-        """For `describe`-like tools; the hot way never comes here."""
-        return self.shown.bind(*args, **kwargs)
+    @property
+    def check(self) -> ArgumentsCheck:
+        """What refuses arguments that do not fit."""
+        return ArgumentsCheck(f"{_label(self.function)}{self.text}", self.shown)
 
     def _compile(self, annotation: Any, where: str) -> Converter | None:
         from mpreg._hints import compile as compile_hint
@@ -124,6 +125,30 @@ class Signature:
                 "import its names at run time (outside `if TYPE_CHECKING:`) or leave the annotation out"
             ) from None
         return compile_hint(hint)
+
+
+class ArgumentsCheck:
+    """Takes the arguments of a call; `TypeError` that names the function unless they fit its signature.
+
+    It is kept by handles, which Python's collector cannot look into: so it holds neither the function nor a default.
+    """
+
+    __slots__ = ("_shape", "_shown")
+
+    def __init__(self, shown: str, signature: inspect.Signature) -> None:
+        self._shown = shown
+        self._shape = inspect.Signature(
+            [
+                p.replace(annotation=_EMPTY, default=_EMPTY if p.default is _EMPTY else None)
+                for p in signature.parameters.values()
+            ]
+        )
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> None:
+        try:
+            self._shape.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self._shown}: {error}") from None
 
 
 class _Shown:

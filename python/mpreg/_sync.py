@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, overload
 
 from mpreg import _looks as looks
+from mpreg._graph import asked, timeout_of
 from mpreg._map import CONCURRENCY, SyncMap, prepared
 from mpreg._native import native
 from mpreg._opening import open_settings
@@ -19,7 +20,7 @@ from mpreg._streams import SyncStream
 from mpreg._watch import SyncWatch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
     from typing import Unpack
 
@@ -27,13 +28,19 @@ if TYPE_CHECKING:
 
     from mpreg._config import Config
     from mpreg._context import Context
+    from mpreg._graph import RunReport
     from mpreg._map import Errors
-    from mpreg._mpreg import NodeCore
+    from mpreg._mpreg import NodeCore, Step
     from mpreg._outcome import Outcome
     from mpreg._views import Explanation, FunctionDescription, FunctionEntry, Member
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+_A = TypeVar("_A")
+_B = TypeVar("_B")
+_C = TypeVar("_C")
+_D = TypeVar("_D")
+_E = TypeVar("_E")
 _R_co = TypeVar("_R_co", covariant=True)
 _T = TypeVar("_T")
 
@@ -50,6 +57,10 @@ class SyncRemote(native.RemoteCore, Generic[_P, _R_co]):
 
         def __call__(self, /, *args: _P.args, **kwargs: _P.kwargs) -> _R_co:
             """Calls and waits."""
+            ...
+
+        def step(self, /, *args: Any, **kwargs: Any) -> Step[_R_co]:
+            """The call as a step of a graph, for `run` or as an argument of other steps. Nothing is sent yet."""
             ...
     else:
         __call__ = native.RemoteCore.call_blocking
@@ -267,6 +278,31 @@ class SyncCaller(native.BlockingCore):
             ordered=ordered,
             errors=errors,
         )
+
+    @overload
+    def run(self, step: Step[_T], /, *, timeout: float | None = ...) -> _T: ...
+    @overload
+    def run(self, a: Step[_A], b: Step[_B], /, *, timeout: float | None = ...) -> tuple[_A, _B]: ...
+    @overload
+    def run(self, a: Step[_A], b: Step[_B], c: Step[_C], /, *, timeout: float | None = ...) -> tuple[_A, _B, _C]: ...
+    @overload
+    def run(
+        self, a: Step[_A], b: Step[_B], c: Step[_C], d: Step[_D], /, *, timeout: float | None = ...
+    ) -> tuple[_A, _B, _C, _D]: ...
+    @overload
+    def run(
+        self, a: Step[_A], b: Step[_B], c: Step[_C], d: Step[_D], e: Step[_E], /, *, timeout: float | None = ...
+    ) -> tuple[_A, _B, _C, _D, _E]: ...
+    @overload
+    def run(self, steps: Sequence[Step[_T]], /, *, timeout: float | None = ...) -> list[_T]: ...
+    @overload
+    def run(
+        self, *steps: Step[Any] | Sequence[Step[Any]], report: Literal[True], timeout: float | None = ...
+    ) -> RunReport: ...
+    def run(self, *steps: Any, timeout: float | None = None, report: bool = False) -> Any:
+        """Runs a call graph and waits for the values of `steps`; see `Caller.run`."""
+        wanted, finish = asked(steps, report=report)
+        return self._run_graph(wanted, finish, report=report, timeout=timeout_of(timeout))
 
     def catalog(
         self, *, function: str | None = None, resources: Iterable[str] = (), cluster: str | None = None

@@ -35,3 +35,15 @@ def misspelt() -> None: ...
 
 mpreg.Node(nam="x")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 mpreg.Config(thread=3)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+
+
+async def graphs(client: mpreg.Client) -> None:
+    step = client.step(price, "A1")
+    step[1.5]  # type: ignore[index]  # pyright: ignore[reportArgumentType]
+    len(step)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    list(step)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+    _ = "rows" in step  # type: ignore[misc]  # pyright: ignore[reportOperatorIssue]
+    await client.run(step, retries=1)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    await client.run(price)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
+    await client.run()  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
+    await client.step(3)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use mpreg_node::{Caller, Done, Item, Mailbox, Wake};
-use mpreg_types::Payload;
+use mpreg_node::{Caller, Done, Item, Mailbox, Outgoing, Wake};
+use mpreg_types::{Payload, Time};
 use parking_lot::{Condvar, Mutex};
 use pyo3::prelude::*;
 
-use crate::completion::{PendingCall, Settled, Waiter, outcome};
+use crate::completion::{Kind, PendingCall, Settled, Waiter};
 use crate::exit;
 use crate::hooks::node_error;
 use crate::ports::Ports;
@@ -106,14 +106,26 @@ pub(crate) fn call<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let now = mpreg_node::now();
     let outgoing = handle.outgoing(py, timeout, now, false)?;
+    send(py, caller, outgoing, value, Kind::Call(handle.clone()), now)
+}
+
+/// The same for whatever is sent as a call.
+pub(crate) fn send<'py>(
+    py: Python<'py>,
+    caller: &Caller,
+    outgoing: Outgoing,
+    value: Payload,
+    kind: Kind,
+    now: Time,
+) -> PyResult<Bound<'py, PyAny>> {
     with_ports(|thread| {
-        let pending = PendingCall { waiter: Waiter::Thread, handle: handle.clone() };
+        let pending = PendingCall { waiter: Waiter::Thread, kind };
         let begun = thread.ports.begin(caller, &thread.mailbox, outgoing, value, pending, now);
         let (port, key) = begun.map_err(|error| node_error(py, &error))?;
         thread.ports.flush();
         loop {
             if let Some(Settled { pending, result, node }) = thread.ports.take_settled().pop() {
-                return outcome(py, result, node.as_deref(), &pending.handle);
+                return pending.kind.outcome(py, result, node.as_deref());
             }
             if let Err(interrupt) = thread.wait(py) {
                 thread.ports.cancel(port, key);

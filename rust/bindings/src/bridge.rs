@@ -12,15 +12,17 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mpreg_node::{CallKey, Caller, Done, Invocation, InvocationKey, Item, Mailbox, PortId, Replies};
-use mpreg_types::Payload;
+use mpreg_node::{
+    CallKey, Caller, Done, Invocation, InvocationKey, Item, Mailbox, Outgoing, PortId, Replies,
+};
+use mpreg_types::{Payload, Time};
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyKeyboardInterrupt, PySystemExit};
 use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::call::{Call, Pending};
-use crate::completion::{PendingCall, Settled, Waiter, outcome};
+use crate::completion::{Kind, PendingCall, Settled, Waiter};
 use crate::exit;
 use crate::futures::Futures;
 use crate::hooks::node_error;
@@ -183,10 +185,24 @@ impl Bridge {
         timeout: Duration,
         value: Payload,
     ) -> PyResult<Bound<'py, Call>> {
+        let now = mpreg_node::now();
+        let outgoing = handle.outgoing(py, timeout, now, false)?;
+        self.send(py, caller, outgoing, value, Kind::Call(handle.clone()), now)
+    }
+
+    /// The same for whatever is sent as a call.
+    pub(crate) fn send<'py>(
+        self: &Arc<Self>,
+        py: Python<'py>,
+        caller: &Caller,
+        outgoing: Outgoing,
+        value: Payload,
+        kind: Kind,
+        now: Time,
+    ) -> PyResult<Bound<'py, Call>> {
         let future = self.futures.create(py)?.unbind();
-        let waiter = Waiter::Future(future.clone_ref(py));
-        let pending = PendingCall { waiter, handle: handle.clone() };
-        let (port, key) = self.begin(py, caller, timeout, value, pending)?;
+        let pending = PendingCall { waiter: Waiter::Future(future.clone_ref(py)), kind };
+        let (port, key) = self.begin(py, caller, outgoing, value, pending, now)?;
         Bound::new(py, Call::new(self.clone(), future, Pending::Call(port, key)))
     }
 
@@ -194,13 +210,11 @@ impl Bridge {
         &self,
         py: Python<'_>,
         caller: &Caller,
-        timeout: Duration,
+        outgoing: Outgoing,
         value: Payload,
         pending: PendingCall,
+        now: Time,
     ) -> PyResult<(PortId, CallKey)> {
-        let now = mpreg_node::now();
-        let stream = matches!(pending.waiter, Waiter::Stream(_));
-        let outgoing = pending.handle.outgoing(py, timeout, now, stream)?;
         let mut state = self.state.lock();
         let (port, key) = state
             .ports
@@ -371,7 +385,7 @@ impl Bridge {
         for Settled { pending, result, node } in settled {
             match pending.waiter {
                 Waiter::Future(future) => {
-                    let outcome = outcome(py, result, node.as_deref(), &pending.handle);
+                    let outcome = pending.kind.outcome(py, result, node.as_deref());
                     self.report(py, self.futures.complete(future.bind(py), outcome));
                 }
                 Waiter::Stream(reading) => {

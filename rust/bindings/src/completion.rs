@@ -8,6 +8,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::codec;
+use crate::graph_run::GraphRun;
 use crate::hooks::call_error;
 use crate::reading::Reading;
 use crate::remote::Handle;
@@ -16,7 +17,36 @@ use crate::remote::Handle;
 #[derive(Debug)]
 pub(crate) struct PendingCall {
     pub(crate) waiter: Waiter,
-    pub(crate) handle: Arc<Handle>,
+    pub(crate) kind: Kind,
+}
+
+/// How its answer is read.
+#[derive(Debug)]
+pub(crate) enum Kind {
+    /// The result of one function.
+    Call(Arc<Handle>),
+    /// Values and report of a graph.
+    Graph(Box<GraphRun>),
+}
+
+impl Kind {
+    /// The value, or the exception.
+    pub(crate) fn outcome<'py>(
+        &self,
+        py: Python<'py>,
+        result: Result<Payload, Box<CallFailure>>,
+        node: Option<&str>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        match self {
+            Self::Call(handle) => outcome(py, result, node, handle),
+            Self::Graph(run) => run.outcome(py, result),
+        }
+    }
+
+    /// True if the caller wants to know who answered.
+    fn wants_node(&self) -> bool {
+        matches!(self, Self::Call(handle) if handle.outcome.is_some())
+    }
 }
 
 /// Who waits.
@@ -31,7 +61,7 @@ pub(crate) enum Waiter {
 }
 
 /// The value, rebuilt by the handle's hint, or the exception.
-pub(crate) fn outcome<'py>(
+fn outcome<'py>(
     py: Python<'py>,
     result: Result<Payload, Box<CallFailure>>,
     node: Option<&str>,
@@ -48,15 +78,16 @@ pub(crate) fn outcome<'py>(
                 Some(make) => make.bind(py).call1((node, value)),
                 None => Ok(value),
             });
-            // The answer is here, so the function ran, whatever is wrong with its value.
-            rebuilt.inspect_err(|error| {
-                if let Err(defect) = error.value(py).setattr(intern!(py, "executed"), Executed::Yes.as_str())
-                {
-                    defect.write_unraisable(py, None);
-                }
-            })
+            rebuilt.inspect_err(|error| function_ran(py, error))
         }
         Err(failure) => Err(call_error(py, &failure, &handle.raises)),
+    }
+}
+
+/// The answer is here, so the function ran, whatever is wrong with its value.
+pub(crate) fn function_ran(py: Python<'_>, error: &PyErr) {
+    if let Err(defect) = error.value(py).setattr(intern!(py, "executed"), Executed::Yes.as_str()) {
+        defect.write_unraisable(py, None);
     }
 }
 
@@ -70,7 +101,7 @@ pub(crate) struct Settled {
 
 impl Settled {
     pub(crate) fn new(pending: PendingCall, completion: Completion, port: &Port) -> Self {
-        let node = pending.handle.outcome.as_ref().and_then(|_| port.answerer(&completion));
+        let node = if pending.kind.wants_node() { port.answerer(&completion) } else { None };
         Self { pending, result: completion.result, node }
     }
 }

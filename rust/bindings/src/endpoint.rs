@@ -14,12 +14,15 @@ use crate::blocking;
 use crate::call::Call;
 use crate::client_core::ClientCore;
 use crate::codec;
+use crate::completion::Kind;
+use crate::graph_run::{Departure, depart, nothing_to_run};
 use crate::hooks::{config_error, mesh_error, node_error};
 use crate::loops;
 use crate::node_core::NodeCore;
 use crate::plain;
 use crate::remote::{Handle, RemoteCore};
 use crate::report::{Finish, Report, decoded};
+use crate::step::Step;
 use crate::stream::Stream;
 use crate::targets;
 
@@ -101,6 +104,50 @@ impl EndpointState {
         blocking::call(py, &caller, handle, timeout, value)
     }
 
+    /// A step that calls by `handle`; made at any time, also before the start.
+    pub(crate) fn step(
+        &self,
+        py: Python<'_>,
+        handle: &Arc<Handle>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Step> {
+        let limit = match &*self.through.read() {
+            Through::Attached(attached) => attached.caller.max_value_bytes(),
+            // The run that it becomes a part of knows the limit.
+            Through::Detached(_) => usize::MAX,
+        };
+        Step::new(py, handle, args, kwargs, limit)
+    }
+
+    fn run<'py>(&self, py: Python<'py>, asked: GraphAsked<'py>) -> PyResult<Bound<'py, Call>> {
+        let (caller, default) = self.caller(py)?;
+        let bridge = loops::current_bridge(py)?;
+        let GraphAsked { steps, finish, report, timeout } = asked;
+        if steps.is_empty() {
+            let finish: Finish =
+                Box::new(move |py, _| nothing_to_run(py, &finish, report).map(Bound::unbind));
+            return bridge.request(py, finish, |report| report.into_callback()(Ok(mpreg_node::nil())));
+        }
+        let now = mpreg_node::now();
+        let departure = depart(py, &caller, &steps, finish, report, timeout.unwrap_or(default), now)?;
+        let Departure { outgoing, value, run } = departure;
+        bridge.send(py, &caller, outgoing, value, Kind::Graph(Box::new(run)), now)
+    }
+
+    fn run_blocking<'py>(&self, py: Python<'py>, asked: GraphAsked<'py>) -> PyResult<Bound<'py, PyAny>> {
+        loops::refuse_on_serving_loop(py, "run")?;
+        let (caller, default) = self.caller(py)?;
+        let GraphAsked { steps, finish, report, timeout } = asked;
+        if steps.is_empty() {
+            return nothing_to_run(py, &finish, report);
+        }
+        let now = mpreg_node::now();
+        let departure = depart(py, &caller, &steps, finish, report, timeout.unwrap_or(default), now)?;
+        let Departure { outgoing, value, run } = departure;
+        blocking::send(py, &caller, outgoing, value, Kind::Graph(Box::new(run)), now)
+    }
+
     pub(crate) fn candidates<'py>(
         self: &Arc<Self>,
         py: Python<'py>,
@@ -123,6 +170,14 @@ impl EndpointState {
         let rows = blocking::request(py, |report| ask_candidates(&caller, handle, timeout, report))?;
         Ok(handles_of(py, self, handle, &rows)?.into_bound(py))
     }
+}
+
+/// The arguments of `run`, checked by Python.
+struct GraphAsked<'py> {
+    steps: Vec<PyRef<'py, Step>>,
+    finish: Py<PyAny>,
+    report: bool,
+    timeout: Option<Duration>,
 }
 
 fn ask_candidates(caller: &Caller, handle: &Handle, timeout: Duration, report: Report) {
@@ -214,6 +269,18 @@ impl Endpoint {
         *self.state.through.write() = Through::Detached(why);
     }
 
+    /// A call as a step of a graph, not made yet.
+    #[pyo3(signature = (target, /, *args, **kwargs))]
+    fn step<'py>(
+        slf: &Bound<'py, Self>,
+        target: &Bound<'py, PyAny>,
+        args: &Bound<'py, PyTuple>,
+        kwargs: Option<&Bound<'py, PyDict>>,
+    ) -> PyResult<Step> {
+        let handle = Self::handle_for(slf, target)?;
+        slf.get().state.step(slf.py(), &handle, args, kwargs)
+    }
+
     fn _request<'py>(
         &self,
         py: Python<'py>,
@@ -283,6 +350,18 @@ impl CallerCore {
         let handle = Endpoint::handle_for(endpoint, target)?;
         endpoint.get().state.stream(slf.py(), &handle, args, kwargs)
     }
+
+    #[pyo3(signature = (steps, finish, /, *, report, timeout))]
+    fn _run_graph<'py>(
+        slf: &Bound<'py, Self>,
+        steps: Vec<PyRef<'py, Step>>,
+        finish: Py<PyAny>,
+        report: bool,
+        timeout: Option<f64>,
+    ) -> PyResult<Bound<'py, Call>> {
+        let timeout = timeout.map(Duration::from_secs_f64);
+        slf.as_super().get().state.run(slf.py(), GraphAsked { steps, finish, report, timeout })
+    }
 }
 
 /// `_mpreg.BlockingCore`: base of `SyncClient` and of `ctx.sync`.
@@ -312,5 +391,17 @@ impl BlockingCore {
         let endpoint = slf.as_super();
         let handle = Endpoint::handle_for(endpoint, target)?;
         endpoint.get().state.call_blocking(slf.py(), &handle, args, kwargs)
+    }
+
+    #[pyo3(signature = (steps, finish, /, *, report, timeout))]
+    fn _run_graph<'py>(
+        slf: &Bound<'py, Self>,
+        steps: Vec<PyRef<'py, Step>>,
+        finish: Py<PyAny>,
+        report: bool,
+        timeout: Option<f64>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let timeout = timeout.map(Duration::from_secs_f64);
+        slf.as_super().get().state.run_blocking(slf.py(), GraphAsked { steps, finish, report, timeout })
     }
 }

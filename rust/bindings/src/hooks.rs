@@ -71,6 +71,44 @@ pub(crate) fn call_error(py: Python<'_>, failure: &CallFailure, declared: &Py<Py
     }
 }
 
+/// The exception of a failed graph: `cause` is that of the step, or of the deadline.
+pub(crate) fn graph_error(
+    py: Python<'_>,
+    failure: &CallFailure,
+    message: &str,
+    step: Option<&str>,
+    cause: PyErr,
+) -> PyErr {
+    let fields = PyDict::new(py);
+    let filled = fill_graph(&fields, failure, message, step);
+    let error = match filled {
+        Ok(()) => make(py, ErrorCode::Graph, &fields),
+        Err(error) => error,
+    };
+    error.set_cause(py, Some(cause));
+    error
+}
+
+fn fill_graph(
+    fields: &Bound<'_, PyDict>,
+    failure: &CallFailure,
+    message: &str,
+    step: Option<&str>,
+) -> PyResult<()> {
+    let py = fields.py();
+    fields.set_item(intern!(py, "message"), message)?;
+    fields.set_item(intern!(py, "executed"), failure.executed.as_str())?;
+    fields.set_item(intern!(py, "attempts"), failure.attempts)?;
+    fields.set_item(intern!(py, "path"), &failure.path)?;
+    fields.set_item(intern!(py, "ledger"), ledger_fields(py, &failure.ledger)?)?;
+    for (key, text) in [("step", step), ("node", failure.node.as_deref())] {
+        if let Some(text) = text {
+            fields.set_item(key, text)?;
+        }
+    }
+    Ok(())
+}
+
 fn fill(fields: &Bound<'_, PyDict>, failure: &CallFailure, declared: &Py<PyTuple>) -> PyResult<()> {
     let py = fields.py();
     body_fields(fields, &failure.body, failure.executed)?;
@@ -100,7 +138,9 @@ fn body_fields(fields: &Bound<'_, PyDict>, body: &ErrorBody, executed: Executed)
     }
     let raises: Vec<&str> = body.raises.iter().map(mpreg_types::ForeignText::as_str).collect();
     fields.set_item(intern!(py, "raises"), raises)?;
-    if let Some(data) = &body.data {
+    // Other codes have data of the mesh's own.
+    let is_raised = matches!(body.code, ErrorCode::Remote | ErrorCode::BadArguments);
+    if let Some(data) = body.data.as_ref().filter(|_| is_raised) {
         fields.set_item(intern!(py, "data"), plain::decode(py, data.clone())?)?;
     }
     Ok(())

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use mpreg_node::{METADATA_BYTES_MAX, Outgoing};
 use mpreg_types::{
-    CallExtras, ClusterId, ContractHash, FunctionId, FunctionName, HopBudget, PreparedTarget, ResourceSet,
-    Selector, Target, Time, VersionConstraint, Wanted, WantedCluster,
+    CallExtras, ClusterId, ContractHash, ForeignText, FunctionId, FunctionName, HopBudget, Input,
+    PreparedTarget, ResourceSet, Selector, Step, Target, Time, VersionConstraint, Wanted, WantedCluster,
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -17,6 +17,7 @@ use crate::context::current_call;
 use crate::endpoint::{Endpoint, EndpointState};
 use crate::hooks::config_error;
 use crate::plain;
+use crate::step;
 use crate::stream::Stream;
 
 /// What a call needs besides its arguments.
@@ -32,6 +33,8 @@ pub(crate) struct Handle {
     metadata: Option<bytes::Bytes>,
     pub(crate) convert: Option<Py<PyAny>>,
     pub(crate) raises: Py<PyTuple>,
+    /// Takes the arguments of a step, and raises `TypeError` unless they fit the function object at hand.
+    pub(crate) check: Option<Py<PyAny>>,
     /// Makes of who answered and the result what the caller gets instead of the result.
     pub(crate) outcome: Option<Py<PyAny>>,
     node: Option<String>,
@@ -46,16 +49,7 @@ impl Handle {
         now: Time,
         stream: bool,
     ) -> PyResult<Outgoing> {
-        let mut timeout = self.timeout.unwrap_or(default);
-        let mut extras = None;
-        if let Some(outer) = current_call(py)? {
-            timeout = timeout.min(outer.remaining());
-            extras = outer.extras.as_ref().map(|outer| CallExtras {
-                trace: outer.trace.clone(),
-                metadata: outer.metadata.clone(),
-                ..CallExtras::default()
-            });
-        }
+        let Inherited { timeout, mut extras } = Inherited::now(py, self.timeout.unwrap_or(default))?;
         if self.outcome.is_some() {
             extras.get_or_insert_with(CallExtras::default).tell_node = true;
         }
@@ -73,24 +67,39 @@ impl Handle {
         })
     }
 
+    /// This call as the step `name` of a graph. `metadata` is what the caller's own call came with. `None`: its callee
+    /// was chosen already.
+    pub(crate) fn as_step(
+        &self,
+        name: &str,
+        metadata: Option<&bytes::Bytes>,
+        value_bytes: u64,
+        inputs: Vec<Input>,
+    ) -> Option<Step> {
+        Some(Step {
+            name: ForeignText::new(name),
+            target: self.selector()?.clone(),
+            timeout: self.timeout,
+            retries: self.retries,
+            max_hops: self.max_hops,
+            metadata: self.metadata.as_ref().or(metadata).cloned(),
+            value_bytes,
+            inputs,
+        })
+    }
+
     /// The same call to one chosen candidate, without attempts elsewhere.
     pub(crate) fn direct(&self, py: Python<'_>, target: Arc<PreparedTarget>, node: String) -> Self {
-        Self {
-            target,
-            timeout: self.timeout,
-            retries: 0,
-            idempotent: self.idempotent,
-            max_hops: self.max_hops,
-            metadata: self.metadata.clone(),
-            convert: self.convert.as_ref().map(|convert| convert.clone_ref(py)),
-            raises: self.raises.clone_ref(py),
-            outcome: None,
-            node: Some(node),
-        }
+        Self { target, retries: 0, outcome: None, node: Some(node), ..self.copy(py) }
     }
 
     /// The same call; its result comes as `make(node, result)`.
     fn with_outcome(&self, py: Python<'_>, make: Py<PyAny>) -> Self {
+        Self { outcome: Some(make), ..self.copy(py) }
+    }
+
+    fn copy(&self, py: Python<'_>) -> Self {
+        let clone = |object: &Option<Py<PyAny>>| object.as_ref().map(|object| object.clone_ref(py));
         Self {
             target: self.target.clone(),
             timeout: self.timeout,
@@ -98,11 +107,34 @@ impl Handle {
             idempotent: self.idempotent,
             max_hops: self.max_hops,
             metadata: self.metadata.clone(),
-            convert: self.convert.as_ref().map(|convert| convert.clone_ref(py)),
+            convert: clone(&self.convert),
             raises: self.raises.clone_ref(py),
-            outcome: Some(make),
+            check: clone(&self.check),
+            outcome: clone(&self.outcome),
             node: self.node.clone(),
         }
+    }
+}
+
+/// What a call made inside another one takes over from it.
+#[derive(Debug)]
+pub(crate) struct Inherited {
+    /// Not longer than what is left of the outer call.
+    pub(crate) timeout: Duration,
+    /// Its trace and metadata.
+    pub(crate) extras: Option<CallExtras>,
+}
+
+impl Inherited {
+    /// For a call that may take `timeout` by itself.
+    pub(crate) fn now(py: Python<'_>, timeout: Duration) -> PyResult<Self> {
+        let Some(outer) = current_call(py)? else { return Ok(Self { timeout, extras: None }) };
+        let extras = outer.extras.as_ref().map(|outer| CallExtras {
+            trace: outer.trace.clone(),
+            metadata: outer.metadata.clone(),
+            ..CallExtras::default()
+        });
+        Ok(Self { timeout: timeout.min(outer.remaining()), extras })
     }
 }
 
@@ -126,7 +158,7 @@ impl RemoteCore {
     #[pyo3(signature = (
         caller, /, *, name = None, id = None, version = "*", resources = None, cluster = None, contract = None,
         timeout = None, max_hops = None, retries = 2, wait = 0.5, sticky = None, metadata = None, convert = None,
-        raises = None, idempotent = false,
+        raises = None, idempotent = false, check = None,
     ))]
     #[expect(clippy::too_many_arguments, reason = "the options of `remote(...)`, each by its keyword")]
     fn py_new(
@@ -146,6 +178,7 @@ impl RemoteCore {
         convert: Option<Py<PyAny>>,
         raises: Option<Py<PyTuple>>,
         idempotent: bool,
+        check: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let py = caller.py();
         let bad = |error: mpreg_types::NameError| config_error(py, error.to_string());
@@ -172,6 +205,7 @@ impl RemoteCore {
             metadata,
             convert,
             raises: raises.unwrap_or_else(|| PyTuple::empty(py).unbind()),
+            check,
             outcome: None,
             node: None,
         };
@@ -209,6 +243,17 @@ impl RemoteCore {
         kwargs: Option<&Bound<'py, PyDict>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         self.endpoint.call_blocking(py, &self.handle, args, kwargs)
+    }
+
+    /// The call as a step of a graph, not made yet.
+    #[pyo3(signature = (*args, **kwargs))]
+    fn step(
+        &self,
+        py: Python<'_>,
+        args: &Bound<'_, PyTuple>,
+        kwargs: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<step::Step> {
+        self.endpoint.step(py, &self.handle, args, kwargs)
     }
 
     /// A handle for each candidate known now.

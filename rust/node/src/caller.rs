@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use mpreg_routing::Snapshot;
 use mpreg_rpc::{RetryBudget, Route, Workload};
-use mpreg_types::{ConnectionId, ErrorBody, HopBudget, NodeId, Target};
+use mpreg_types::{Builtin, ConnectionId, ErrorBody, HopBudget, NodeId, StepCall, Target, Time};
 use mpreg_wire::Process;
 
 use crate::client_shared::ClientShared;
@@ -14,6 +14,7 @@ use crate::command::Command;
 use crate::dispatch::Origin;
 use crate::error::NodeError;
 use crate::functions::LocalEntry;
+use crate::graph::Keep;
 use crate::node_shared::NodeShared;
 
 /// What an operation of the control thread calls at its end, on that thread; the result is encoded msgpack.
@@ -91,6 +92,10 @@ impl Caller {
                 .snapshot
                 .load()
                 .find(*owner, *incarnation, function, version)
+                .or_else(|| node.builtin_of(*owner, *incarnation, Builtin::find(function)?))
+                .map_or(Route::Mesh, Route::Candidate),
+            (Self::Node(node), Target::Here { function }) => Builtin::find(function)
+                .and_then(|builtin| node.builtin_of(node.node, node.incarnation(), builtin))
                 .map_or(Route::Mesh, Route::Candidate),
         }
     }
@@ -144,6 +149,7 @@ impl Caller {
 
     pub(crate) fn local_function(&self, handle: u64) -> Result<Arc<LocalEntry>, Box<ErrorBody>> {
         match self {
+            Self::Node(node) if handle == Builtin::Graph.handle() => Some(node.graph_door.entry()),
             Self::Node(node) => node.functions.find(handle),
             Self::Client(_) => None,
         }
@@ -154,6 +160,14 @@ impl Caller {
     pub(crate) fn dial(&self, node: NodeId) {
         if let Self::Node(own) = self {
             own.command(Command::Wanted(node));
+        }
+    }
+
+    /// What a local step of a graph needs to hold its result.
+    pub(crate) fn keep(&self, step: &StepCall, until: Time, function: &LocalEntry) -> Option<Box<Keep>> {
+        match self {
+            Self::Node(node) => node.keep(step, until, function),
+            Self::Client(_) => None,
         }
     }
 

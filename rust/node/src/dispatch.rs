@@ -13,6 +13,7 @@ use mpreg_types::{
 };
 
 use crate::answers::send_answer;
+use crate::graph::Keep;
 use crate::inbound::Inbound;
 use crate::items::ItemSender;
 use crate::mailbox::{Item, Mailbox, PortId};
@@ -80,6 +81,8 @@ pub struct Ticket {
     claim: Claim,
     stages: Stages,
     items: Option<ItemSender>,
+    /// Set for steps of graphs whose large results stay here.
+    keep: Option<Box<Keep>>,
     /// Its slot: free again when the ticket is gone.
     _running: Running,
 }
@@ -148,6 +151,7 @@ impl Ticket {
             claim,
             stages,
             items,
+            keep: None,
             _running: running,
         }
     }
@@ -170,6 +174,7 @@ impl Ticket {
             claim,
             stages,
             items,
+            keep: None,
             _running: running,
         }
     }
@@ -177,6 +182,12 @@ impl Ticket {
     /// Sends the items, if the call asks for a stream.
     pub fn items(&self) -> Option<&ItemSender> {
         self.items.as_ref()
+    }
+
+    /// A large result stays here, for other steps of the graph.
+    pub(crate) fn keeping(mut self, keep: Option<Box<Keep>>) -> Self {
+        self.keep = keep;
+        self
     }
 
     /// To be asked right before the function starts, at `now`. False: nobody waits any more, and it must not start; the
@@ -207,6 +218,19 @@ impl Ticket {
 
     /// Answers with a result.
     pub fn succeed(self, value: Payload, replies: &mut Replies) {
+        // What nobody waits for is not held either.
+        let held = self.keep.as_ref().filter(|_| !self.is_cancelled()).and_then(|keep| keep.hold(&value));
+        match held {
+            None => self.give(value, replies),
+            Some(Err(full)) => self.fail(full, Executed::Yes, replies),
+            Some(Ok(held)) => {
+                let extras = ReplyExtras { held: Some(Box::new(held)), ..ReplyExtras::default() };
+                self.answer(true, Executed::Yes, Payload::default(), Some(Box::new(extras)), replies);
+            }
+        }
+    }
+
+    fn give(self, value: Payload, replies: &mut Replies) {
         let extras = match &self.to {
             Some(ReplyTo::Remote { inbound, tell_node: true, .. }) => {
                 let label = Some(ForeignText::new(inbound.label.clone()));

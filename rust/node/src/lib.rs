@@ -23,6 +23,7 @@ mod entropy;
 mod error;
 mod failure;
 mod functions;
+mod graph;
 mod inbound;
 mod incarnation_file;
 mod items;
@@ -49,6 +50,7 @@ pub use dispatch::{Dispatcher, Invocation, InvocationKey, Origin, Replies, Ticke
 pub use error::NodeError;
 pub use failure::CallFailure;
 pub use functions::FunctionSpec;
+pub use graph::{decode_answer, decode_failure, encode_graph};
 pub use items::ItemSender;
 pub use look::{CandidateRow, decode_candidates, encode_candidates_request};
 pub use mailbox::{Done, Item, Mailbox, News, PortId, Wake};

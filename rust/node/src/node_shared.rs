@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use mpreg_routing::{Index, Own, Snapshot};
+use mpreg_routing::{Candidate, Index, LocalFunction, Own, Snapshot};
 use mpreg_rpc::{RetryBudget, RetryConfig, Workload, WorkloadConfig};
-use mpreg_types::{ClusterId, HopBudget, Incarnation, NodeId, Signer};
+use mpreg_types::{Builtin, ClusterId, HopBudget, Incarnation, NodeId, Signer, StepCall, Time};
 use mpreg_wire::Process;
 use mpreg_wire::verify::Ed25519Signer;
 use parking_lot::Mutex;
@@ -18,7 +18,8 @@ use crate::command::Command;
 use crate::config::{NodeConfig, Part};
 use crate::dispatch::Origin;
 use crate::error::NodeError;
-use crate::functions::Functions;
+use crate::functions::{Functions, LocalEntry};
+use crate::graph::{GraphDoor, Keep, Results};
 use crate::inbound::Inbound;
 use crate::incarnation_file;
 
@@ -70,6 +71,10 @@ pub struct NodeShared {
     pub(crate) retry_budget: Arc<RetryBudget>,
     pub(crate) functions: Functions,
     pub(crate) inbound: Arc<Inbound>,
+    /// Where graphs of own callers wait for the I/O thread.
+    pub(crate) graph_door: Arc<GraphDoor>,
+    /// Results that stay here for graphs.
+    pub(crate) results: Arc<Results>,
     pub(crate) address: Mutex<String>,
     /// Of a worker: what it calls through.
     pub(crate) parent: Option<Arc<ClientShared>>,
@@ -104,6 +109,7 @@ impl NodeShared {
             waiting: settings.waiting,
             ..WorkloadConfig::default()
         });
+        let inbound = Inbound::new(workload.clone(), label.clone());
         let me = Process { node, incarnation };
         let parent = worker.then(|| ClientShared::of_worker(&config)).transpose()?;
         let (commands, inbox) = unbounded_channel();
@@ -114,7 +120,9 @@ impl NodeShared {
             origin: Arc::new(Origin { caller: label.clone(), cluster: config.cluster.to_string() }),
             max_hops: config.max_hops,
             snapshot: ArcSwap::new(empty_snapshot(me, config.cluster.clone(), &label)),
-            inbound: Inbound::new(workload.clone(), label.clone()),
+            graph_door: GraphDoor::new(inbound.clone()),
+            results: Arc::default(),
+            inbound,
             workload,
             retry_budget: Arc::new(RetryBudget::new(RetryConfig::default())),
             functions: Functions::default(),
@@ -183,6 +191,36 @@ impl NodeShared {
         {
             end(Err(NodeError::connection_lost(self.closed_reason().unwrap_or_default())));
         }
+    }
+
+    /// A builtin function of a member; `None` if that start of it is not known here.
+    pub(crate) fn builtin_of(
+        &self,
+        node: NodeId,
+        incarnation: Incarnation,
+        builtin: Builtin,
+    ) -> Option<Arc<Candidate>> {
+        let snapshot = self.snapshot.load();
+        let own = node == self.node;
+        let peer = if own { snapshot.own() } else { snapshot.peer(node)? };
+        let peer = Some(peer).filter(|peer| own || peer.incarnation() == incarnation)?;
+        let slots = self.graph_door.slots();
+        let local = own.then(|| LocalFunction { handle: builtin.handle(), slots });
+        Some(Arc::new(Candidate::builtin(builtin, peer.clone(), local)))
+    }
+
+    /// What a step of a graph needs to hold its result here; `None` if that shall travel.
+    pub(crate) fn keep(&self, step: &StepCall, until: Time, function: &LocalEntry) -> Option<Box<Keep>> {
+        step.keep.then(|| {
+            Box::new(Keep {
+                results: self.results.clone(),
+                graph: step.graph,
+                holder: self.node,
+                incarnation: self.incarnation(),
+                idempotent: function.spec.idempotent,
+                until,
+            })
+        })
     }
 
     pub(crate) fn phase(&self) -> Phase {

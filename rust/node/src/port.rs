@@ -16,9 +16,10 @@ use mpreg_types::{
 
 use crate::assigned::Assigned;
 use crate::caller::Caller;
-use crate::dispatch::{Invocation, InvocationKey, Stages, Ticket};
+use crate::dispatch::{Dispatcher, Invocation, InvocationKey, Stages, Ticket};
 use crate::error::NodeError;
 use crate::failure::CallFailure;
+use crate::graph::sealed;
 use crate::mailbox::{Item, Mailbox, News, PortId};
 use crate::runtime::Runtime;
 
@@ -41,6 +42,9 @@ pub struct Outgoing {
     pub extras: Option<Box<CallExtras>>,
 }
 
+/// A call that lacks inputs, and who runs it once they are here.
+pub(crate) type Incomplete = (Arc<dyn Dispatcher>, Invocation);
+
 /// A call that ended.
 #[derive(Debug)]
 pub struct Completion {
@@ -48,8 +52,8 @@ pub struct Completion {
     pub key: CallKey,
     /// Its encoded value, or why there is none.
     pub result: Result<Payload, Box<CallFailure>>,
-    node: Option<NodeId>,
-    extras: Option<Box<ReplyExtras>>,
+    pub(crate) node: Option<NodeId>,
+    pub(crate) extras: Option<Box<ReplyExtras>>,
 }
 
 /// See the module.
@@ -89,6 +93,7 @@ impl Port {
             known: Vec::new(),
             dirty: Vec::new(),
             invocations: Vec::new(),
+            incomplete: Vec::new(),
             assigned: Assigned::default(),
             runtime,
         };
@@ -236,6 +241,11 @@ impl Port {
         invocations.append(&mut self.link.invocations);
     }
 
+    /// Local steps of graphs whose inputs are with other nodes, and who runs them once they are here.
+    pub(crate) fn take_incomplete(&mut self) -> Vec<Incomplete> {
+        std::mem::take(&mut self.link.incomplete)
+    }
+
     /// True if completions or local calls wait for the thread.
     pub fn has_local_work(&self) -> bool {
         !self.ended.is_empty() || !self.link.invocations.is_empty()
@@ -269,6 +279,8 @@ struct PortLink {
     known: Vec<Arc<Connection>>,
     dirty: Vec<Arc<Connection>>,
     invocations: Vec<Invocation>,
+    /// Steps of graphs whose inputs are to be fetched first.
+    incomplete: Vec<Incomplete>,
     assigned: Assigned,
     runtime: Arc<Runtime>,
 }
@@ -326,7 +338,10 @@ impl Outbound for PortLink {
         value: &Payload,
     ) -> Result<StreamId, SendFailure> {
         let connection = self.connection(to).ok_or(SendFailure::Closed)?;
-        let stream = connection.send_call(head, value).map_err(|error| send_failure(&error))?;
+        let sealed = sealed(head, connection.peer().node);
+        let stream = connection
+            .send_call(sealed.as_ref().unwrap_or(head), value)
+            .map_err(|error| send_failure(&error))?;
         self.mark_dirty(connection);
         Ok(stream)
     }
@@ -357,7 +372,7 @@ impl Outbound for PortLink {
             call.gate,
             stages,
         );
-        let invocation = Invocation {
+        let mut invocation = Invocation {
             handler: function.handler.clone(),
             origin: self.caller.origin(),
             head: call.head.clone(),
@@ -366,6 +381,13 @@ impl Outbound for PortLink {
             ticket,
         };
         self.assigned.assign(call.key.slot(), &function.dispatcher);
+        if let Some(step) = invocation.head.extras.as_ref().and_then(|extras| extras.step.as_ref()) {
+            invocation.ticket = invocation.ticket.keeping(self.caller.keep(step, call.deadline, &function));
+            if !step.inputs.is_empty() {
+                self.incomplete.push((function.dispatcher.clone(), invocation));
+                return Ok(());
+            }
+        }
         let own = function.dispatcher.mailbox().is_some_and(|mailbox| Arc::ptr_eq(&mailbox, &self.mailbox));
         if own {
             self.invocations.push(invocation);

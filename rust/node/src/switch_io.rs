@@ -13,7 +13,8 @@ use mpreg_rpc::{
 };
 use mpreg_transport::{AdmitError, CloseReason, Connection, FrameHandler, Goodbye, Incoming, Lost};
 use mpreg_types::{
-    CallHead, ConnectionId, ErrorBody, ErrorCode, Executed, ForeignText, Payload, ReplyHead, StreamId, Time,
+    Builtin, CallHead, ConnectionId, ErrorBody, ErrorCode, Executed, ForeignText, Payload, ReplyHead,
+    StreamId, Time,
 };
 use mpreg_wire::{FrameKind, Role};
 
@@ -22,6 +23,7 @@ use crate::assigned::Assigned;
 use crate::backlog::Backlog;
 use crate::command::Command;
 use crate::dispatch::{Dispatcher, Invocation, InvocationKey, Origin, Stages, Ticket};
+use crate::graph::Desk;
 use crate::mailbox::{Item, News, PortId};
 use crate::node_shared::NodeShared;
 use crate::port::send_failure;
@@ -38,6 +40,7 @@ pub(crate) struct SwitchIo {
     pub(crate) replies: Vec<Item>,
     deliveries: Vec<(Arc<dyn Dispatcher>, Vec<Invocation>)>,
     assigned: Assigned,
+    desk: Desk,
     dirty: Vec<Arc<Connection>>,
     /// Bytes of chunked values on their way, over all connections.
     receiving: u64,
@@ -65,6 +68,7 @@ impl SwitchIo {
             replies: Vec::new(),
             deliveries: Vec::new(),
             assigned: Assigned::default(),
+            desk: Desk::new(&shared),
             dirty: Vec::new(),
             receiving: 0,
             fresh_batch: true,
@@ -78,6 +82,8 @@ impl SwitchIo {
     pub(crate) fn turn(&mut self) {
         let now = self.runtime.clock.now();
         self.catch_up(now);
+        // First of all: a graph whose deadline has passed says more of it than the switch can.
+        self.desk.turn(now);
         self.switch.tick(now, &mut self.outputs);
         self.run_outputs(now);
         self.batch_end();
@@ -85,8 +91,12 @@ impl SwitchIo {
 
     /// When [`Self::turn`] is due.
     pub(crate) fn next_turn(&mut self) -> Option<Time> {
-        self.armed = self.switch.next_deadline();
+        self.armed = self.next_deadline();
         self.armed
+    }
+
+    fn next_deadline(&mut self) -> Option<Time> {
+        self.switch.next_deadline().into_iter().chain(self.desk.next_deadline()).min()
     }
 
     /// The node is another start from now on: its snapshots count from the first again.
@@ -142,6 +152,7 @@ impl SwitchIo {
         if snapshot.version() != self.snapshot_version {
             self.snapshot_version = snapshot.version();
             self.switch.snapshot_changed(snapshot.clone(), now, &mut self.outputs);
+            self.desk.snapshot_changed(&snapshot, now);
         }
         let mut finished = Vec::new();
         self.shared.inbound.take_finished(&mut finished);
@@ -229,12 +240,23 @@ impl SwitchIo {
             call.head.extras.as_ref().is_some_and(|extras| extras.tell_node),
         );
         let origin = origin_of(&call.head, link);
+        if let Some(builtin) = Builtin::of_handle(call.function) {
+            let door: Arc<dyn Dispatcher> = self.shared.graph_door.clone();
+            self.assigned.assign(slot, &door);
+            let (handler, peer) = (self.shared.graph_door.handler(), link.connection.peer().node);
+            let mpreg_rpc::Invocation { head, deadline, value, .. } = call;
+            let invocation = Invocation { origin, handler, head, deadline, value, ticket };
+            return self.desk.serve(builtin, invocation, peer, now);
+        }
         let Some(entry) = entry else {
             let mut replies = crate::dispatch::Replies::default();
             ticket.fail(crate::functions::removed(), Executed::No, &mut replies);
             return replies.flush();
         };
         self.assigned.assign(slot, &entry.dispatcher);
+        let step = call.head.extras.as_ref().and_then(|extras| extras.step.as_ref());
+        let ticket = ticket.keeping(step.and_then(|step| self.shared.keep(step, call.deadline, &entry)));
+        let lacks_inputs = step.is_some_and(|step| !step.inputs.is_empty());
         let invocation = Invocation {
             handler: entry.handler.clone(),
             origin,
@@ -243,6 +265,9 @@ impl SwitchIo {
             value: call.value,
             ticket,
         };
+        if lacks_inputs {
+            return self.desk.gather(entry.dispatcher.clone(), invocation, now);
+        }
         let same =
             |batch: &&mut (Arc<dyn Dispatcher>, Vec<Invocation>)| Arc::ptr_eq(&batch.0, &entry.dispatcher);
         match self.deliveries.iter_mut().find(same) {
@@ -287,14 +312,14 @@ impl SwitchIo {
             self.switch.reply(connection.id(), stream, head, value, now, &mut self.outputs);
             return self.run_outputs(now);
         }
-        self.replies.push(Item::Reply {
-            port: PortId(bridge),
-            connection: connection.id(),
-            stream,
-            head,
-            value,
-            wire_bytes: owed,
-        });
+        let port = PortId(bridge);
+        let connection = connection.id();
+        let item = Item::Reply { port, connection, stream, head, value, wire_bytes: owed };
+        if self.desk.owns(port) {
+            let now = self.enter();
+            return self.desk.arrived(item, now);
+        }
+        self.replies.push(item);
     }
 
     fn refuse_value(&mut self, connection: &Connection, stream: StreamId, head: &CallHead, why: AdmitError) {
@@ -430,7 +455,7 @@ impl FrameHandler for SwitchIo {
             connection.flush();
         }
         self.shared.inbound.set_urgent(self.switch.has_waiting());
-        let next = self.switch.next_deadline();
+        let next = self.next_deadline();
         if next.is_some() && (self.armed.is_none() || next < self.armed) {
             self.shared.inbound.attention.notify_one();
         }

@@ -8,7 +8,7 @@ use mpreg_types::{ErrorBody, Payload};
 use pyo3::prelude::*;
 
 use super::{ANSWERS_PER_WRITE, Bridge, Draining};
-use crate::completion::{PendingCall, Waiter};
+use crate::completion::{Kind, PendingCall, Waiter};
 use crate::futures::Futures;
 use crate::item_sink::Sink;
 use crate::reading::Reading;
@@ -26,8 +26,11 @@ impl Bridge {
         value: Payload,
     ) -> PyResult<Bound<'py, Stream>> {
         let reading = Reading::new(handle.clone());
-        let pending = PendingCall { waiter: Waiter::Stream(reading.clone()), handle: handle.clone() };
-        let (port, key) = self.begin(py, caller, timeout, value, pending)?;
+        let pending =
+            PendingCall { waiter: Waiter::Stream(reading.clone()), kind: Kind::Call(handle.clone()) };
+        let now = mpreg_node::now();
+        let outgoing = handle.outgoing(py, timeout, now, true)?;
+        let (port, key) = self.begin(py, caller, outgoing, value, pending, now)?;
         Bound::new(py, Stream::new(self.clone(), reading, port, key))
     }
 

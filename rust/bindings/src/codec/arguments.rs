@@ -2,10 +2,12 @@
 
 use super::call;
 use super::decoder::Decoder;
+use super::encoder::Encoder;
 use super::failure::{Coded, Failure, Kind};
 use super::hints::Parameters;
 use super::reader::Reader;
 use super::{decode, encode};
+use crate::step::Hole;
 use mpreg_types::Payload;
 use pyo3::Borrowed;
 use pyo3::prelude::*;
@@ -43,15 +45,39 @@ pub(crate) fn encode_args<'a, 'py: 'a>(
     keywords: Option<&Bound<'py, PyDict>>,
     limit: usize,
 ) -> PyResult<Payload> {
-    let encoded = encode(limit, |encoder| {
-        encoder.out.array(positional.len())?;
-        for (index, value) in positional.enumerate() {
-            encoder.value(&value).map_err(|failure| failure.under(format!("argument {index}")))?;
-        }
-        let Some(keywords) = keywords.filter(|keywords| !keywords.is_empty()) else { return Ok(()) };
-        encoder.keywords(keywords)
-    });
+    let encoded = encode(limit, |encoder| write(encoder, positional, keywords));
     encoded.map_err(|failure| failure.into_error(py))
+}
+
+/// The same for a step of a graph: where other steps stand among its arguments nothing is written.
+pub(crate) fn encode_step_args<'a, 'py: 'a>(
+    py: Python<'py>,
+    positional: impl ExactSizeIterator<Item = Borrowed<'a, 'py, PyAny>>,
+    keywords: Option<&Bound<'py, PyDict>>,
+    limit: usize,
+) -> PyResult<(Payload, Vec<Hole>)> {
+    let mut holes = Vec::new();
+    let encoded = encode(limit, |encoder| {
+        encoder.keep_holes();
+        write(encoder, positional, keywords)?;
+        holes = encoder.take_holes();
+        Ok(())
+    });
+    encoded.map(|payload| (payload, holes)).map_err(|failure| failure.into_error(py))
+}
+
+#[inline]
+fn write<'a, 'py: 'a>(
+    encoder: &mut Encoder<'_>,
+    positional: impl ExactSizeIterator<Item = Borrowed<'a, 'py, PyAny>>,
+    keywords: Option<&Bound<'py, PyDict>>,
+) -> Coded<()> {
+    encoder.out.array(positional.len())?;
+    for (index, value) in positional.enumerate() {
+        encoder.value(&value).map_err(|failure| failure.under(format!("argument {index}")))?;
+    }
+    let Some(keywords) = keywords.filter(|keywords| !keywords.is_empty()) else { return Ok(()) };
+    encoder.keywords(keywords)
 }
 
 /// Decodes the arguments of a call. With `parameters` they are bound to the signature (`TypeError` if they do not fit,

@@ -12,6 +12,7 @@ use super::kinds::{KindCache, ValueKind};
 use super::model::{Model, Shape};
 use super::scratch::Scratch;
 use super::writer::Writer;
+use crate::step::{Hole, Step};
 use bytes::Bytes;
 use mpreg_types::Payload;
 use pyo3::prelude::*;
@@ -30,6 +31,8 @@ pub(super) struct Encoder<'a> {
     depth: usize,
     /// Inside a dict key or a member of a set: what cannot be hashed where it arrives is refused here.
     hashed: bool,
+    /// References found so far; `None` where none may stand.
+    holes: Option<Vec<Hole>>,
 }
 
 impl<'a> Encoder<'a> {
@@ -43,7 +46,18 @@ impl<'a> Encoder<'a> {
             buffer,
             depth: 0,
             hashed: false,
+            holes: None,
         }
+    }
+
+    /// From now on steps of a graph are left out, and their places remembered.
+    pub(super) fn keep_holes(&mut self) {
+        self.holes = Some(Vec::new());
+    }
+
+    /// Where steps were left out.
+    pub(super) fn take_holes(&mut self) -> Vec<Hole> {
+        self.holes.take().unwrap_or_default()
     }
 
     /// All that was written.
@@ -235,8 +249,25 @@ impl<'a> Encoder<'a> {
             )),
             ValueKind::NumpyScalar => self.numpy_scalar(value),
             ValueKind::Array => self.array_array(value),
+            ValueKind::Step => self.reference(cast(value)?),
             ValueKind::MemoryView | ValueKind::Other => self.memory_view(value),
         }
+    }
+
+    /// Writes nothing: the coordinator of the graph puts the value in.
+    fn reference(&mut self, step: &Bound<'_, Step>) -> Coded<()> {
+        if self.hashed {
+            return Err(Failure::encode(
+                "a Step cannot be a dict key or in a set; put it in a list or a dict value",
+            ));
+        }
+        let Some(holes) = &mut self.holes else {
+            return Err(Failure::encode(
+                "a Step can only be an argument of another step; await client.run(step)",
+            ));
+        };
+        holes.push(step.get().hole(self.out.len() as u64));
+        Ok(())
     }
 
     fn byte_array(&mut self, value: &Bound<'_, PyByteArray>) -> Coded<()> {

@@ -5,6 +5,7 @@
 
 use super::library;
 use super::model::Model;
+use crate::step::Step;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -43,6 +44,8 @@ pub(super) enum ValueKind {
     MaskedArray,
     NumpyScalar,
     Array,
+    /// A reference in a call graph.
+    Step,
     /// By the buffer protocol, or not at all.
     Other,
 }
@@ -112,6 +115,9 @@ fn classify(class: &Bound<'_, PyType>) -> PyResult<ValueKind> {
     }
     if let Some(kind) = builtin(class)? {
         return Ok(kind);
+    }
+    if class.is(py.get_type::<Step>()) {
+        return Ok(ValueKind::Step);
     }
     for (module, name, kind) in [
         (intern!(py, "decimal"), intern!(py, "Decimal"), ValueKind::Decimal),

@@ -52,7 +52,7 @@ mod times;
 mod view;
 mod writer;
 
-pub(crate) use arguments::{Arguments, decode_args, encode_args};
+pub(crate) use arguments::{Arguments, decode_args, encode_args, encode_step_args};
 
 use decoder::Decoder;
 use encoder::Encoder;

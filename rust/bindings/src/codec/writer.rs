@@ -51,7 +51,8 @@ impl Writer {
         bytes
     }
 
-    fn len(&self) -> usize {
+    /// Bytes written so far.
+    pub(super) fn len(&self) -> usize {
         self.segment_bytes + self.buffer.len()
     }
 

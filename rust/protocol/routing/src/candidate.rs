@@ -2,7 +2,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use mpreg_types::{
-    ContractHash, FunctionId, FunctionName, FunctionVersion, Incarnation, NodeId, PreparedTarget,
+    Builtin, ContractHash, FunctionId, FunctionName, FunctionVersion, Incarnation, NodeId, PreparedTarget,
     ResourceSet, Scope, Target,
 };
 
@@ -59,6 +59,25 @@ impl Candidate {
             peer,
             local,
             own_resources,
+            direct: OnceLock::new(),
+        }
+    }
+
+    /// A builtin function of `peer`'s node: in no catalog, never chosen, called by who knows of it. Repeating it does no harm.
+    pub fn builtin(which: Builtin, peer: Arc<PeerState>, local: Option<LocalFunction>) -> Self {
+        Self {
+            id: which.id(),
+            name: which.name(),
+            version: FunctionVersion::ONE,
+            resources: Arc::default(),
+            contract: ContractHash::of(""),
+            scope: Scope::Local,
+            idempotent: true,
+            streaming: false,
+            timeout: None,
+            peer,
+            local,
+            own_resources: Arc::default(),
             direct: OnceLock::new(),
         }
     }

@@ -46,7 +46,7 @@ impl Failed {
     /// Fills in what the reply says beside its error.
     pub(crate) fn with_extras(mut self, extras: Option<Box<ReplyExtras>>) -> Self {
         if let Some(extras) = extras {
-            let ReplyExtras { node, retry_after, path, ledger, idempotent, label } = *extras;
+            let ReplyExtras { node, retry_after, path, ledger, idempotent, label, held: _ } = *extras;
             self.node = node.or(self.node);
             self.label = label.or(self.label);
             self.retry_after = retry_after;

@@ -50,6 +50,8 @@ pub struct SwitchConfig {
     pub poll: Duration,
     /// How long a call waits for a connection to the node it chose.
     pub dial_max: Duration,
+    /// Call graphs that others run through the node at one time; further ones wait for their turn.
+    pub builtins_max: u32,
 }
 
 impl Default for SwitchConfig {
@@ -62,6 +64,7 @@ impl Default for SwitchConfig {
             deadline_max: Duration::from_hours(24),
             poll: Duration::from_millis(2),
             dial_max: Duration::from_secs(2),
+            builtins_max: 10_000,
         }
     }
 }

@@ -7,10 +7,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use mpreg_routing::{Context, NoCandidate, Snapshot};
+use mpreg_routing::{Candidate, Context, LocalFunction, NoCandidate, Slots, Snapshot};
 use mpreg_types::{
-    CallHead, ConnectionId, ErrorBody, ErrorCode, Executed, FunctionId, FunctionVersion, Incarnation, Ledger,
-    NodeId, Payload, PreparedTarget, ReplyExtras, ReplyHead, Scope, Selector, StreamId, Target, Time,
+    Builtin, CallHead, ConnectionId, ErrorBody, ErrorCode, Executed, FunctionId, FunctionVersion,
+    Incarnation, Ledger, NodeId, Payload, PreparedTarget, ReplyExtras, ReplyHead, Scope, Selector, StreamId,
+    Target, Time,
 };
 
 use crate::claim::Claims;
@@ -55,6 +56,7 @@ pub struct Switch {
     draining: bool,
     pub(crate) starting: bool,
     pub(crate) rng: Rng,
+    builtin_slots: Arc<Slots>,
     pub(crate) counters: SwitchCounters,
 }
 
@@ -99,6 +101,7 @@ impl Switch {
             draining: false,
             starting: false,
             rng: Rng::new(seed),
+            builtin_slots: Arc::new(Slots::new(Some(config.builtins_max), None)),
             counters: SwitchCounters::default(),
         }
     }
@@ -221,6 +224,7 @@ impl Switch {
                 self.place_at(index, *node, *incarnation, &wanted, step);
             }
             Target::Select(selector) => self.select(index, selector, &wanted, step),
+            Target::Here { function } => self.place_builtin(index, function, step),
         }
     }
 
@@ -233,6 +237,9 @@ impl Switch {
         version: &FunctionVersion,
         step: &mut Step<'_>,
     ) {
+        if Builtin::find(function).is_some() && incarnation == self.incarnation {
+            return self.place_builtin(index, function, step);
+        }
         if incarnation != self.incarnation {
             let text = "the node was restarted since it was chosen; the call goes to another one, or to its new start";
             return self.refuse(index, ErrorBody::new(ErrorCode::WrongIncarnation, text), step);
@@ -245,6 +252,21 @@ impl Switch {
                 format!("the node no longer offers {function} {version}; see mpreg.explain for who does");
             self.refuse(index, ErrorBody::new(ErrorCode::FunctionNotFound, text), step);
         }
+    }
+
+    /// A call to what every node has.
+    fn place_builtin(&mut self, index: Index, function: &FunctionId, step: &mut Step<'_>) {
+        let from = self.calls.get(index).and_then(|call| self.peers.get(&call.from));
+        let from_member = from.is_some_and(|link| link.peer.is_member());
+        let builtin = Builtin::find(function).filter(|builtin| builtin.is_for_clients() || from_member);
+        let Some(builtin) = builtin else {
+            let text =
+                format!("no builtin function {function} for this caller; is its version of mpreg newer?");
+            return self.refuse(index, ErrorBody::new(ErrorCode::FunctionNotFound, text), step);
+        };
+        let local = LocalFunction { handle: builtin.handle(), slots: self.builtin_slots.clone() };
+        let candidate = Candidate::builtin(builtin, self.snapshot.own().clone(), Some(local));
+        self.admit(index, Arc::new(candidate), step);
     }
 
     /// A client's call that names another node.

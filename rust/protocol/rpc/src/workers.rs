@@ -143,8 +143,19 @@ impl Switch {
         let wanted = cargo.head.target.clone();
         let asked = match &wanted.target {
             Target::Select(selector) => selector.sticky,
-            Target::Direct { .. } => None,
+            Target::Direct { .. } | Target::Here { .. } => None,
         };
+        if cargo
+            .head
+            .extras
+            .as_ref()
+            .and_then(|extras| extras.step.as_ref())
+            .is_some_and(|step| !step.inputs.is_empty())
+        {
+            let text = "large results of other steps cannot be taken by a worker process yet; run this function's node \
+                        without --workers, or refer to parts of less than 64 KiB";
+            return self.refuse(index, ErrorBody::new(ErrorCode::Graph, text), step);
+        }
         let sticky = asked.or_else(|| cargo.head.extras.as_ref()?.sticky);
         let Some(chosen) = self.workers.choose(function, sticky, random) else {
             let text = "the last worker process that offered the function is gone; call again";

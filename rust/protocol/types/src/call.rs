@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     CallId, ClusterId, ContractHash, Executed, ForeignText, FunctionId, FunctionName, FunctionVersion,
-    HopBudget, Incarnation, NodeId, ResourceSet, VersionConstraint,
+    HopBudget, Incarnation, NodeId, ResourceSet, ResultRef, StepCall, VersionConstraint,
 };
 
 /// Which function is wanted: by name, or by its identity across renames.
@@ -95,6 +95,11 @@ pub enum Target {
     },
     /// The receiving entry node or gateway selects.
     Select(Selector),
+    /// A builtin function of the receiving node, whoever that is.
+    Here {
+        /// Which.
+        function: FunctionId,
+    },
 }
 
 /// A target together with its bytes on the wire, so that a hot call copies them instead of encoding again.
@@ -151,6 +156,9 @@ pub struct CallExtras {
     /// Hash of `sticky=` of a call whose node is chosen already: that node may have workers to choose from.
     #[serde(default)]
     pub sticky: Option<u64>,
+    /// The call is a step of a graph.
+    #[serde(default)]
+    pub step: Option<Box<StepCall>>,
 }
 
 /// Metadata of a call frame.
@@ -246,6 +254,9 @@ pub struct ReplyExtras {
     /// Who answers, as users see it: on errors, and where the call asked for it.
     #[serde(default)]
     pub label: Option<ForeignText>,
+    /// The result of a graph's step stays with its maker.
+    #[serde(default)]
+    pub held: Option<Box<ResultRef>>,
 }
 
 /// Metadata of a reply frame.

@@ -54,6 +54,8 @@ error_codes! {
     BadArguments = "bad_arguments",
     /// A step of a call graph failed.
     Graph = "graph",
+    /// A held result of a graph's step is gone, or the step has no such part.
+    ResultLost = "result_lost",
     /// A value cannot be encoded.
     Encode = "encode",
     /// A value cannot be decoded, or does not fit its hint.

@@ -5,6 +5,7 @@
 //!
 //! Nothing here has a clock, a lock, I/O or randomness, and nothing depends on another crate of mpreg.
 
+mod builtin;
 mod call;
 mod call_id;
 mod cluster_id;
@@ -17,6 +18,7 @@ mod executed;
 mod function_id;
 mod function_name;
 mod function_version;
+mod graph;
 mod hop_budget;
 mod id_parts;
 mod incarnation;
@@ -41,6 +43,7 @@ mod time;
 mod verified;
 mod version_constraint;
 
+pub use builtin::Builtin;
 pub use call::{
     CallExtras, CallHead, Ledger, Load, PreparedTarget, ReplyExtras, ReplyHead, Selector, Target, Wanted,
     WantedCluster,
@@ -56,6 +59,10 @@ pub use executed::Executed;
 pub use function_id::FunctionId;
 pub use function_name::FunctionName;
 pub use function_version::FunctionVersion;
+pub use graph::{
+    CallGraph, Fetch, Grant, GraphAnswer, GraphFailure, GraphId, GraphReport, HeldInput, INLINE_RESULT_BYTES,
+    Input, InputFailure, PathKey, Pick, ResultRef, Step, StepCall, StepReport,
+};
 pub use hop_budget::HopBudget;
 pub use id_parts::{PART_HASH_BYTES, differing_parts, first_of_part, last_of_part, part_hashes};
 pub use incarnation::Incarnation;
@@ -69,7 +76,7 @@ pub use name_pattern::NamePattern;
 pub use nearest::nearest;
 pub use node_id::NodeId;
 pub use node_name::NodeName;
-pub use payload::Payload;
+pub use payload::{Payload, VALUE_EXT_TAG, VALUE_TAG_TUPLE};
 pub use resource::{Resource, Tag};
 pub use resource_set::ResourceSet;
 pub use scope::Scope;

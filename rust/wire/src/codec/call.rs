@@ -4,7 +4,7 @@ use mpreg_types::{CallExtras, CallHead, CallId, ClusterId, HopBudget, Incarnatio
 use super::pack;
 use super::target::encode_target;
 use super::unpack::Unpack;
-use crate::{DecodeError, TargetCache};
+use crate::{DecodeError, TargetCache, message};
 
 /// Longest `metadata=` of a call, encoded.
 pub const METADATA_BYTES_MAX: usize = 4 * 1024;
@@ -14,7 +14,7 @@ pub const EXTRA_TEXT_BYTES_MAX: usize = 1024;
 pub const PATH_MAX: usize = 16;
 
 const CALL_FIELDS: usize = 11;
-const EXTRAS_FIELDS: usize = 8;
+const EXTRAS_FIELDS: usize = 9;
 /// Longest encoding of everything in a call without extras, the target's bytes left out.
 const PLAIN_BYTES_MAX: usize = 96;
 
@@ -81,6 +81,10 @@ fn encode_extras(extras: &CallExtras, out: &mut Vec<u8>) {
         Some(sticky) => pack::uint(sticky, out),
         None => pack::nil(out),
     }
+    match &extras.step {
+        Some(step) => pack::bin(&message::encode(step), out),
+        None => pack::nil(out),
+    }
 }
 
 /// Reads what [`encode_call`] wrote; `peer` sent it. Without extras and with a target that `targets` knows it does
@@ -131,6 +135,7 @@ fn decode_extras(unpack: &mut Unpack<'_>) -> Result<CallExtras, DecodeError> {
         idempotency_key: text(unpack, "idempotency key")?,
         tell_node: unpack.bool("tell node")?,
         sticky: unpack.optional(|unpack| unpack.uint("sticky"))?,
+        step: unpack.optional(|unpack| message::decode(unpack.bin("step")?))?,
     };
     unpack.skip(newer)?;
     Ok(extras)

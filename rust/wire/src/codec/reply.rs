@@ -3,10 +3,10 @@ use mpreg_types::{Executed, ForeignText, Ledger, Load, NodeId, ReplyExtras, Repl
 use super::call::decode_path;
 use super::pack;
 use super::unpack::Unpack;
-use crate::DecodeError;
+use crate::{DecodeError, message};
 
 const REPLY_FIELDS: usize = 6;
-const EXTRAS_FIELDS: usize = 6;
+const EXTRAS_FIELDS: usize = 7;
 const LEDGER_FIELDS: usize = 6;
 /// Longest encoding of a reply without extras.
 const PLAIN_BYTES_MAX: usize = 32;
@@ -57,6 +57,10 @@ fn encode_extras(extras: &ReplyExtras, out: &mut Vec<u8>) {
     pack::bool(extras.idempotent, out);
     match &extras.label {
         Some(label) => pack::text(label.as_str(), out),
+        None => pack::nil(out),
+    }
+    match &extras.held {
+        Some(held) => pack::bin(&message::encode(held), out),
         None => pack::nil(out),
     }
 }
@@ -111,6 +115,7 @@ fn decode_extras(unpack: &mut Unpack<'_>) -> Result<ReplyExtras, DecodeError> {
         ledger: unpack.optional(decode_ledger)?,
         idempotent: unpack.bool("idempotent")?,
         label: unpack.optional(|unpack| unpack.text("label").map(ForeignText::new))?,
+        held: unpack.optional(|unpack| message::decode(unpack.bin("held result")?))?,
     };
     unpack.skip(newer)?;
     Ok(extras)

@@ -2,7 +2,8 @@
 //! comparing bytes and a forwarder passes an unknown one on as it came.
 //!
 //! Direct: `[0, NodeId, Incarnation, function id, version]`. Select: `[1, by (0 = name, 1 = id), name or id, cluster
-//! (nil = own first, true = any, or a name), version constraint, resources, contract, sticky, wait us, tried]`.
+//! (nil = own first, true = any, or a name), version constraint, resources, contract, sticky, wait us, tried]`. Here:
+//! `[2, function id]`.
 
 use bytes::Bytes;
 use mpreg_types::{
@@ -19,8 +20,10 @@ pub const RESOURCES_MAX: usize = 64;
 
 const DIRECT: u64 = 0;
 const SELECT: u64 = 1;
+const HERE: u64 = 2;
 const DIRECT_FIELDS: usize = 5;
 const SELECT_FIELDS: usize = 10;
+const HERE_FIELDS: usize = 2;
 const BY_NAME: u64 = 0;
 const BY_ID: u64 = 1;
 
@@ -37,6 +40,11 @@ pub fn encode_target(target: &Target) -> Bytes {
             pack::text(&version.to_string(), &mut out);
         }
         Target::Select(selector) => encode_selector(selector, &mut out),
+        Target::Here { function } => {
+            pack::array(HERE_FIELDS, &mut out);
+            pack::uint(HERE, &mut out);
+            pack::text(function.as_str(), &mut out);
+        }
     }
     out.into()
 }
@@ -82,6 +90,10 @@ pub fn decode_target(bytes: &[u8]) -> Result<Target, DecodeError> {
     let (target, known) = match unpack.uint("kind of target")? {
         DIRECT => (decode_direct(&mut unpack)?, DIRECT_FIELDS),
         SELECT => (Target::Select(decode_selector(&mut unpack)?), SELECT_FIELDS),
+        HERE => {
+            let function = FunctionId::parse(unpack.text("function id")?)?;
+            (Target::Here { function }, HERE_FIELDS)
+        }
         value => return Err(DecodeError::OutOfRange { field: "kind of target", value }),
     };
     let newer = (count + 1).checked_sub(known);

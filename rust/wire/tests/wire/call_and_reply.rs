@@ -143,7 +143,7 @@ fn what_a_newer_version_appends_is_skipped() {
     let mut with_extras = plain.clone();
     with_extras.extras = Some(Box::new(CallExtras::default()));
     let meta = encoded(&with_extras);
-    let at = meta.len() - 9;
+    let at = meta.len() - 10;
     assert_eq!(decoded(&appended(&meta, at)).unwrap(), with_extras);
 
     for target in
@@ -160,7 +160,7 @@ fn what_a_newer_version_appends_is_skipped() {
     let mut meta = Vec::new();
     let reply = ReplyHead { extras: Some(Box::new(ReplyExtras::default())), ..ReplyHead::ok(1, 2) };
     encode_reply(&reply, &mut meta);
-    let at = meta.len() - 7;
+    let at = meta.len() - 8;
     assert_eq!(decode_reply(&appended(&meta, 0)).unwrap(), reply);
     assert_eq!(decode_reply(&appended(&meta, at)).unwrap(), reply);
 

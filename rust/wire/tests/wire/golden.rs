@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use mpreg_types::{
-    CallExtras, CallHead, CallId, ClusterId, ContractHash, ErrorBody, ErrorCode, Executed, FunctionId,
-    FunctionName, FunctionVersion, HopBudget, Incarnation, ItemHead, Ledger, Load, NodeId, NodeName,
-    PreparedTarget, ReplyExtras, ReplyHead, ResourceSet, Selector, Signed, StreamId, Target,
+    Builtin, CallExtras, CallGraph, CallHead, CallId, ClusterId, ContractHash, ErrorBody, ErrorCode,
+    Executed, Fetch, ForeignText, FunctionId, FunctionName, FunctionVersion, Grant, GraphId, HeldInput,
+    HopBudget, Incarnation, Input, ItemHead, Ledger, Load, NodeId, NodeName, PathKey, Pick, PreparedTarget,
+    ReplyExtras, ReplyHead, ResourceSet, ResultRef, Selector, Signed, Step, StepCall, StreamId, Target,
     VersionConstraint, Wanted, WantedCluster,
 };
 use mpreg_wire::handshake::{Channel, Handshake, LocalHello, Policy, Secret, SecretRule, Side};
@@ -116,11 +117,79 @@ fn all_extras() -> CallExtras {
         idempotency_key: Some("order-7".to_owned()),
         tell_node: true,
         sticky: Some(7),
+        step: Some(Box::new(step())),
+    }
+}
+
+fn graph() -> GraphId {
+    GraphId { coordinator: PEER, incarnation: Incarnation(0x0192_0000_0003), number: 5 }
+}
+
+fn step() -> StepCall {
+    let grant = Grant {
+        holder: PEER,
+        incarnation: Incarnation(0x0192_0000_0004),
+        result: 6,
+        proof: [0x55; 16],
+        bytes: 70_000,
+    };
+    let path = vec![PathKey::Name("rows".to_owned()), PathKey::Index(-1)];
+    StepCall { graph: graph(), keep: true, inputs: vec![HeldInput { at: 7, grant, path }] }
+}
+
+fn fetch_target() -> Target {
+    Target::Direct {
+        node: PEER,
+        incarnation: Incarnation(0x0192_0000_0004),
+        function: Builtin::Result.id(),
+        version: FunctionVersion::ONE,
+    }
+}
+
+/// One step, and one that refers to it.
+fn a_graph() -> Vec<u8> {
+    let pick = Pick { step: 0, path: vec![PathKey::Name("rows".to_owned())] };
+    let step = |name: &str, value_bytes, inputs| Step {
+        name: ForeignText::new(name),
+        target: Selector::new(Wanted::Name(FunctionName::parse(name).unwrap())),
+        timeout: Some(Duration::from_secs(2)),
+        retries: 2,
+        max_hops: None,
+        metadata: None,
+        value_bytes,
+        inputs,
+    };
+    let steps =
+        vec![step("etl.load", 1, vec![]), step("etl.clean", 1, vec![Input { at: 1, pick: pick.clone() }])];
+    message::encode(&CallGraph { steps, wanted: vec![pick], report: true })
+}
+
+fn held() -> ResultRef {
+    ResultRef {
+        holder: PEER,
+        incarnation: Incarnation(0x0192_0000_0004),
+        result: 6,
+        token: [0x66; 16],
+        bytes: 70_000,
+        idempotent: true,
     }
 }
 
 fn calls_and_replies(golden: &mut Golden) {
     golden.add_call("call_direct", FrameFlags::NONE, &call(direct(), None), b"\x94\x01\x02\x03\x04");
+    golden.add_call(
+        "call_graph",
+        FrameFlags::NONE,
+        &call(Target::Here { function: Builtin::Graph.id() }, None),
+        &a_graph(),
+    );
+    let fetch = Fetch {
+        graph: graph(),
+        result: 6,
+        proof: [0x55; 16],
+        path: vec![PathKey::Name("rows".to_owned()), PathKey::Index(-1)],
+    };
+    golden.add_call("call_fetch", FrameFlags::NONE, &call(fetch_target(), None), &message::encode(&fetch));
     let mut relayed = call(select_by_name(), Some(all_extras()));
     relayed.call.origin = PEER;
     (relayed.attempt, relayed.forwards, relayed.stream) = (2, 1, true);
@@ -151,6 +220,7 @@ fn calls_and_replies(golden: &mut Golden) {
                 handler_us: 5,
                 children_us: 6,
             }),
+            held: Some(Box::new(held())),
             idempotent: true,
             label: Some("eu/pricing/7f3a90".to_owned().into()),
         })),

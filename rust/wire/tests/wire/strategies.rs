@@ -6,8 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use mpreg_types::{
     CallExtras, CallHead, CallId, ClusterId, ContractHash, Executed, ForeignText, FunctionId, FunctionName,
-    FunctionVersion, HopBudget, Incarnation, Ledger, Load, NodeId, PreparedTarget, ReplyExtras, ReplyHead,
-    Resource, Selector, Target, VersionConstraint, Wanted, WantedCluster,
+    FunctionVersion, Grant, GraphId, HeldInput, HopBudget, Incarnation, Ledger, Load, NodeId, PathKey,
+    PreparedTarget, ReplyExtras, ReplyHead, Resource, ResultRef, Selector, StepCall, Target,
+    VersionConstraint, Wanted, WantedCluster,
 };
 use mpreg_wire::{METADATA_BYTES_MAX, PATH_MAX, Process, RESOURCES_MAX};
 use proptest::collection::vec;
@@ -101,7 +102,8 @@ pub(crate) fn target() -> impl Strategy<Value = Target> {
         function: FunctionId::parse(&function).unwrap(),
         version,
     });
-    prop_oneof![direct, selector().prop_map(Target::Select)]
+    let here = dotted().prop_map(|text| Target::Here { function: FunctionId::parse(&text).unwrap() });
+    prop_oneof![direct, selector().prop_map(Target::Select), here]
 }
 
 fn path() -> impl Strategy<Value = Vec<ClusterId>> {
@@ -111,19 +113,69 @@ fn path() -> impl Strategy<Value = Vec<ClusterId>> {
 fn call_extras() -> impl Strategy<Value = CallExtras> {
     let text = || option::of(".{0,80}");
     let metadata = option::of(vec(any::<u8>(), 0..=METADATA_BYTES_MAX));
-    (path(), option::of(node()), text(), text(), metadata, text(), any::<bool>(), option::of(any::<u64>()))
-        .prop_map(|(path, pinned_exit, client, trace, metadata, idempotency_key, tell_node, sticky)| {
-            CallExtras {
-                path,
-                pinned_exit,
-                client,
-                trace,
-                metadata: metadata.map(Bytes::from),
-                idempotency_key,
-                tell_node,
-                sticky,
-            }
-        })
+    let step = option::of(step_call().prop_map(Box::new));
+    (
+        path(),
+        option::of(node()),
+        text(),
+        text(),
+        metadata,
+        text(),
+        any::<bool>(),
+        option::of(any::<u64>()),
+        step,
+    )
+        .prop_map(
+            |(path, pinned_exit, client, trace, metadata, idempotency_key, tell_node, sticky, step)| {
+                CallExtras {
+                    path,
+                    pinned_exit,
+                    client,
+                    trace,
+                    metadata: metadata.map(Bytes::from),
+                    idempotency_key,
+                    tell_node,
+                    sticky,
+                    step,
+                }
+            },
+        )
+}
+
+fn graph_id() -> impl Strategy<Value = GraphId> {
+    (process(), any::<u64>()).prop_map(|(process, number)| GraphId {
+        coordinator: process.node,
+        incarnation: process.incarnation,
+        number,
+    })
+}
+
+fn step_call() -> impl Strategy<Value = StepCall> {
+    let key = prop_oneof![".{0,9}".prop_map(PathKey::Name), any::<i64>().prop_map(PathKey::Index)];
+    let grant = (process(), any::<u64>(), any::<[u8; 16]>(), any::<u64>());
+    let input =
+        (any::<u64>(), grant, vec(key, 0..4)).prop_map(|(at, (holder, result, proof, bytes), path)| {
+            let grant = Grant { holder: holder.node, incarnation: holder.incarnation, result, proof, bytes };
+            HeldInput { at, grant, path }
+        });
+    (graph_id(), any::<bool>(), vec(input, 0..4)).prop_map(|(graph, keep, inputs)| StepCall {
+        graph,
+        keep,
+        inputs,
+    })
+}
+
+fn result_ref() -> impl Strategy<Value = ResultRef> {
+    (process(), any::<(u64, [u8; 16], u64, bool)>()).prop_map(
+        |(holder, (result, token, bytes, idempotent))| ResultRef {
+            holder: holder.node,
+            incarnation: holder.incarnation,
+            result,
+            token,
+            bytes,
+            idempotent,
+        },
+    )
 }
 
 pub(crate) fn call() -> impl Strategy<Value = CallHead> {
@@ -165,16 +217,17 @@ fn reply_extras() -> impl Strategy<Value = ReplyExtras> {
             children_us: children,
         });
     let label = option::of(".{0,80}".prop_map(ForeignText::from));
-    (option::of(node()), option::of(micros()), path(), option::of(ledger), any::<bool>(), label).prop_map(
-        |(node, retry_after, path, ledger, idempotent, label)| ReplyExtras {
+    let held = option::of(result_ref().prop_map(Box::new));
+    (option::of(node()), option::of(micros()), path(), option::of(ledger), any::<bool>(), label, held)
+        .prop_map(|(node, retry_after, path, ledger, idempotent, label, held)| ReplyExtras {
             node,
             retry_after,
             path,
             ledger,
             idempotent,
             label,
-        },
-    )
+            held,
+        })
 }
 
 pub(crate) fn reply() -> impl Strategy<Value = ReplyHead> {

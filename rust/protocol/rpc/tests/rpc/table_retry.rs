@@ -168,7 +168,7 @@ fn a_client_names_the_nodes_that_were_tried() {
 fn tried(target: &Target) -> Vec<mpreg_types::NodeId> {
     match target {
         Target::Select(selector) => selector.tried.clone(),
-        Target::Direct { .. } => panic!("a client does not select"),
+        Target::Direct { .. } | Target::Here { .. } => panic!("a client does not select"),
     }
 }
 

@@ -1,0 +1,103 @@
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::mem;
+use std::sync::Arc;
+
+use mpreg_routing::Slots;
+use mpreg_types::{Builtin, ContractHash, ForeignText, FunctionVersion, ResourceSet, Scope};
+use parking_lot::Mutex;
+
+use crate::dispatch::{Dispatcher, Invocation, InvocationKey};
+use crate::functions::{FunctionSpec, LocalEntry};
+use crate::inbound::Inbound;
+use crate::mailbox::Mailbox;
+
+/// Graphs that the callers of this process run at one time; further ones wait for their turn.
+const GRAPHS_MAX: u32 = 10_000;
+
+/// Where graphs of this process's own callers wait until the I/O thread comes for them.
+pub(crate) struct GraphDoor {
+    waiting: Mutex<Vec<Knock>>,
+    slots: Arc<Slots>,
+    nothing: Arc<()>,
+    inbound: Arc<Inbound>,
+}
+
+/// What waits at the door.
+#[derive(Debug)]
+pub(crate) enum Knock {
+    /// Run this graph.
+    Run(Box<Invocation>),
+    /// Nobody waits for that one any more.
+    Cancel(InvocationKey),
+}
+
+impl GraphDoor {
+    /// Wakes the switch's task when somebody comes.
+    pub(crate) fn new(inbound: Arc<Inbound>) -> Arc<Self> {
+        let slots = Arc::new(Slots::new(Some(GRAPHS_MAX), None));
+        Arc::new(Self { waiting: Mutex::default(), slots, nothing: Arc::new(()), inbound })
+    }
+
+    /// What has come since the last time.
+    pub(crate) fn take(&self) -> Vec<Knock> {
+        mem::take(&mut self.waiting.lock())
+    }
+
+    /// The builtin function as the ports of this process find it.
+    pub(crate) fn entry(self: &Arc<Self>) -> Arc<LocalEntry> {
+        let name = Builtin::Graph.name();
+        let spec = FunctionSpec {
+            id: Builtin::Graph.id(),
+            name,
+            version: FunctionVersion::ONE,
+            resources: ResourceSet::EMPTY,
+            tags: BTreeMap::new(),
+            scope: Scope::Local,
+            idempotent: false,
+            streaming: false,
+            concurrency: Some(GRAPHS_MAX),
+            timeout: None,
+            contract: ContractHash::of(""),
+            signature: ForeignText::default(),
+            doc: ForeignText::default(),
+            threaded: false,
+        };
+        Arc::new(LocalEntry { handler: self.handler(), dispatcher: self.clone(), slots: self.slots(), spec })
+    }
+
+    /// What stands for a handler where there is no function of a user.
+    pub(crate) fn handler(&self) -> Arc<dyn Any + Send + Sync> {
+        self.nothing.clone()
+    }
+
+    /// How many graphs of this process's own callers may run.
+    pub(crate) fn slots(&self) -> Arc<Slots> {
+        self.slots.clone()
+    }
+}
+
+impl Dispatcher for GraphDoor {
+    fn deliver(&self, invocations: &mut Vec<Invocation>) {
+        self.waiting.lock().extend(invocations.drain(..).map(|call| Knock::Run(Box::new(call))));
+        self.inbound.attention.notify_one();
+    }
+
+    fn cancel(&self, key: InvocationKey) {
+        self.waiting.lock().push(Knock::Cancel(key));
+        self.inbound.attention.notify_one();
+    }
+
+    fn resume(&self, _: InvocationKey) {}
+
+    fn mailbox(&self) -> Option<Arc<Mailbox>> {
+        None
+    }
+}
+
+impl fmt::Debug for GraphDoor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GraphDoor({} waiting)", self.waiting.lock().len())
+    }
+}

@@ -1,0 +1,106 @@
+//! A graph and its answer as values of a call: the length of what describes them (u32, big endian), that, and the
+//! encoded values one after another. Nothing of the values is copied or looked at.
+
+use bytes::Bytes;
+use mpreg_types::{CallGraph, ErrorBody, ErrorCode, GraphAnswer, GraphFailure, Payload};
+use mpreg_wire::message;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Length of the length.
+const PREFIX_BYTES: usize = 4;
+
+/// A graph with the arguments of its steps, in order.
+pub fn encode_graph(graph: &CallGraph, arguments: impl IntoIterator<Item = Payload>) -> Payload {
+    encode(graph, arguments)
+}
+
+/// Reads what [`encode_graph`] wrote: the graph, and the arguments of all its steps in one piece.
+pub(crate) fn decode_graph(value: &Payload) -> Result<(CallGraph, Payload), Box<ErrorBody>> {
+    decode(value)
+}
+
+/// An answer with its values, in order.
+pub(crate) fn encode_answer(answer: &GraphAnswer, values: impl IntoIterator<Item = Payload>) -> Payload {
+    encode(answer, values)
+}
+
+/// Reads the answer to a graph: what is said of it, and each wanted value as it was encoded by the step that made it.
+pub fn decode_answer(value: &Payload) -> Result<(GraphAnswer, Vec<Payload>), Box<ErrorBody>> {
+    let (answer, values) = decode::<GraphAnswer>(value)?;
+    let mut from = 0_usize;
+    let mut cut = Vec::with_capacity(answer.values.len());
+    for length in &answer.values {
+        let to = usize::try_from(*length).ok().and_then(|length| from.checked_add(length));
+        let to = to.filter(|to| *to <= values.len()).ok_or_else(|| unreadable("a value is cut short"))?;
+        cut.push(values.slice(from, to));
+        from = to;
+    }
+    Ok((answer, cut))
+}
+
+/// Which step made a graph fail, and how; `None` if the error is none of a step.
+pub fn decode_failure(body: &ErrorBody) -> Option<GraphFailure> {
+    let data = body.data.as_ref().filter(|_| body.code == ErrorCode::Graph)?;
+    message::decode(data).ok()
+}
+
+fn encode<T: Serialize>(what: &T, values: impl IntoIterator<Item = Payload>) -> Payload {
+    let encoded = message::encode(what);
+    let length = u32::try_from(encoded.len()).unwrap_or(u32::MAX);
+    let mut head = Vec::with_capacity(PREFIX_BYTES + encoded.len());
+    head.extend_from_slice(&length.to_be_bytes());
+    head.extend_from_slice(&encoded);
+    let values = values.into_iter().flat_map(|value| std::iter::once(value.head).chain(value.tail));
+    std::iter::once(Bytes::from(head)).chain(values.filter(|segment| !segment.is_empty())).collect()
+}
+
+fn decode<T: DeserializeOwned>(value: &Payload) -> Result<(T, Payload), Box<ErrorBody>> {
+    let all = value.len();
+    let prefix = joined(&value.slice(0, PREFIX_BYTES));
+    let length = <[u8; PREFIX_BYTES]>::try_from(&prefix[..]).map(u32::from_be_bytes);
+    let end = length.ok().and_then(|length| PREFIX_BYTES.checked_add(usize::try_from(length).ok()?));
+    let end = end.filter(|end| *end <= all).ok_or_else(|| unreadable("it is cut short"))?;
+    let what = message::decode(&joined(&value.slice(PREFIX_BYTES, end)))
+        .map_err(|error| unreadable(&error.to_string()))?;
+    Ok((what, value.slice(end, all)))
+}
+
+fn joined(value: &Payload) -> Bytes {
+    if value.tail.is_empty() {
+        return value.head.clone();
+    }
+    value.segments().flat_map(|segment| segment.iter().copied()).collect::<Vec<u8>>().into()
+}
+
+fn unreadable(why: &str) -> Box<ErrorBody> {
+    let text = format!("the call graph cannot be read ({why}); do both sides have one version of mpreg?");
+    Box::new(ErrorBody::new(ErrorCode::Decode, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_comes_back_value_by_value_however_it_was_cut_on_the_way() {
+        let values = [&b"first"[..], b"", b"third"].map(|value| Payload::from(Bytes::copy_from_slice(value)));
+        let answer = GraphAnswer { values: vec![5, 0, 5], report: None };
+        let whole = joined(&encode_answer(&answer, values.clone()));
+        for at in 0..whole.len() {
+            let pieces = [whole.slice(..at), whole.slice(at..)].into_iter().collect();
+            let (read, cut) = decode_answer(&pieces).unwrap();
+            let cut: Vec<_> = cut.iter().map(joined).collect();
+            assert_eq!((read, cut), (answer.clone(), values.iter().map(joined).collect()));
+        }
+    }
+
+    #[test]
+    fn what_is_cut_short_is_an_error() {
+        let answer = GraphAnswer { values: vec![5], report: None };
+        let whole = joined(&encode_answer(&answer, [Payload::from(Bytes::from_static(b"first"))]));
+        for end in 0..whole.len() {
+            assert_eq!(decode_answer(&whole.slice(..end).into()).unwrap_err().code, ErrorCode::Decode);
+        }
+    }
+}

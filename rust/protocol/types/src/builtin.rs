@@ -1,0 +1,78 @@
+use crate::{FunctionId, FunctionName};
+
+/// A function that every node has and no catalog lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Builtin {
+    /// Runs a call graph.
+    Graph,
+    /// Hands out a result that the node holds for a graph.
+    Result,
+    /// Frees what the node holds for a graph.
+    Free,
+}
+
+impl Builtin {
+    /// Every one there is.
+    pub const ALL: [Self; 3] = [Self::Graph, Self::Result, Self::Free];
+
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Graph => "mpreg.graph",
+            Self::Result => "mpreg.result",
+            Self::Free => "mpreg.free",
+        }
+    }
+
+    /// The one with that id.
+    pub fn find(id: &FunctionId) -> Option<Self> {
+        // Nearly every id is a user's: one look tells.
+        if !id.as_str().starts_with("mpreg.") {
+            return None;
+        }
+        Self::ALL.into_iter().find(|builtin| builtin.as_str() == id.as_str())
+    }
+
+    /// Its name, under `mpreg.` where users have none.
+    pub fn name(self) -> FunctionName {
+        match FunctionName::parse(self.as_str()) {
+            Ok(name) => name,
+            Err(error) => unreachable!("a name of ours breaks the rules: {error}"),
+        }
+    }
+
+    /// Its identity.
+    pub fn id(self) -> FunctionId {
+        FunctionId::from(&self.name())
+    }
+
+    /// The number that a node's driver knows it by: users' functions count from below.
+    pub const fn handle(self) -> u64 {
+        u64::MAX - self as u64
+    }
+
+    /// The one with that number.
+    pub fn of_handle(handle: u64) -> Option<Self> {
+        Self::ALL.into_iter().find(|builtin| builtin.handle() == handle)
+    }
+
+    /// True if clients may call it; the others are among nodes.
+    pub const fn is_for_clients(self) -> bool {
+        matches!(self, Self::Graph)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_is_found_by_its_id_and_its_handle() {
+        for builtin in Builtin::ALL {
+            assert_eq!(Builtin::find(&builtin.id()), Some(builtin));
+            assert_eq!(Builtin::of_handle(builtin.handle()), Some(builtin));
+            assert!(builtin.name().is_reserved());
+        }
+        assert_eq!(Builtin::find(&FunctionId::parse("shop.score").unwrap()), None);
+        assert_eq!(Builtin::of_handle(1), None);
+    }
+}
