@@ -21,7 +21,7 @@ CODES = {
     "rate_limited": mpreg.OverloadedError, "draining": mpreg.OverloadedError,
     "wrong_incarnation": mpreg.ConnectionLostError, "cancelled_by_peer": mpreg.CancelledByPeerError,
     "permission_denied": mpreg.PermissionDeniedError, "remote": mpreg.RemoteError, "bad_arguments": mpreg.RemoteError,
-    "graph": mpreg.GraphError, "encode": mpreg.EncodeError, "decode": mpreg.DecodeError,
+    "graph": mpreg.GraphError, "result_lost": mpreg.CallError, "encode": mpreg.EncodeError, "decode": mpreg.DecodeError,
     "too_large": mpreg.TooLargeError, "wrong_verb": mpreg.ConfigError, "internal": mpreg.CallError,
 }  # fmt: skip
 

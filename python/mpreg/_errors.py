@@ -256,6 +256,7 @@ _CLASS_OF_CODE: Final[Mapping[str, type[MpregError]]] = {
     "cancelled_by_peer": CancelledByPeerError,
     "permission_denied": PermissionDeniedError,
     "graph": GraphError,
+    "result_lost": CallError,
     "encode": EncodeError,
     "decode": DecodeError,
     "too_large": TooLargeError,
