@@ -143,6 +143,7 @@ async def test_a_killed_coordinator_is_a_lost_connection(hub: mpreg.Node, part: 
     entry = children.node("entry", hub.address)
     part("user")
     await hub.wait_for("user.hang")
+    await hub.wait_for("where")
     member = next(member for member in await hub.members() if member.name == "entry")
     async with mpreg.connect(member.address, config=LocalMesh([]).config) as client:
         await client.wait_for("user.hang")

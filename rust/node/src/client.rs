@@ -84,8 +84,9 @@ impl Client {
         self.shared.end("the client is closed".to_owned());
         self.closing.notify_one();
         if let Ok(runtime) = Runtime::current() {
-            self.hang_up(&runtime);
+            // In this order: the calls under way hear that the client is closed, not that a connection broke.
             runtime.mailboxes.tell_all(News::RouteChanged);
+            self.hang_up(&runtime);
         }
         end(Ok(nil()));
     }
