@@ -17,16 +17,7 @@ from mpreg._remote import NOT_GIVEN, Remote, RemoteOptions, SelectionOptions, pr
 from mpreg._watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import (
-        AsyncIterable,
-        AsyncIterator,
-        Callable,
-        Coroutine,
-        Iterable,
-        Iterator,
-        Mapping,
-        Sequence,
-    )
+    from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
     from typing import Unpack
 
     from typing_extensions import TypeForm
