@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import mpreg
-from mpreg.testing import LocalMesh, wait_for
+from mpreg.testing import LocalMesh
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -137,18 +137,3 @@ async def test_the_maker_of_a_result_is_killed_before_it_was_used(hub: mpreg.Nod
     await first.exit_code()
     gate.set()
     assert await run == 2 * LARGE
-
-
-async def test_a_killed_coordinator_is_a_lost_connection(hub: mpreg.Node, part: Part, children: Children) -> None:
-    entry = children.node("entry", hub.address)
-    part("user")
-    await hub.wait_for("user.hang")
-    await hub.wait_for("where")
-    member = next(member for member in await hub.members() if member.name == "entry")
-    async with mpreg.connect(member.address, config=LocalMesh([]).config) as client:
-        await client.wait_for("user.hang")
-        run = asyncio.ensure_future(client.run(client.step("user.hang", None), timeout=60.0))
-        await wait_for(Path(f"{children.flag}-hangs").exists, what="the step runs")
-        entry.signal(signal.SIGKILL)
-        with pytest.raises(mpreg.ConnectionLostError):
-            await run
