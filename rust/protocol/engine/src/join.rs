@@ -66,7 +66,9 @@ impl Engine {
 
     /// A first connection stands: its node's catalog is on the way.
     pub(crate) fn first_contact(&mut self, now: Time, out: &mut Vec<Output>) {
-        let patience = self.config.sync_patience;
+        // Whoever wants a place of its own has to know first who else is there, however slow they are to say.
+        let wants_place = self.own_card.instance.is_some();
+        let patience = if wants_place { self.config.join_timeout } else { self.config.sync_patience };
         if let Phase::Joining(joining) = &mut self.phase
             && joining.patience_ends.is_none()
         {

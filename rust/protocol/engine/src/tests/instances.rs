@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use mpreg_types::{LeaveReason, MemberState};
 
 use super::world::{World, millis};
@@ -56,6 +58,18 @@ fn a_living_holder_keeps_its_place_and_the_newcomer_learns_where_it_is() {
         assert!(claimed(&world, 1));
         assert_eq!((held(&world, 1), world.state(0, 1)), (None, Some(MemberState::Alive)));
     }
+}
+
+#[test]
+fn a_newcomer_is_not_there_before_it_knows_who_else_is() {
+    let mut world = rivals(3);
+    world.config.sync_patience = Duration::from_micros(10);
+    world.start(0, &[]);
+    world.start(1, &[0]);
+    world.run(millis(200));
+    world.start(2, &[0]);
+    world.run_until("held", millis(100), |world| held(world, 2).is_some());
+    assert_eq!(world.joined(2), None);
 }
 
 #[test]
