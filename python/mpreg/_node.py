@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 from mpreg._caller import Caller
 from mpreg._config import NODE_FIELDS, program_name, refuse_unknown_arguments
 from mpreg._context import Context
-from mpreg._errors import ConfigError, ConnectionLostError
+from mpreg._errors import ConfigError
 from mpreg._fields import hint
 from mpreg._functions import Definition, Functions, Offering, mark_of, refuse_twice
 from mpreg._lifespan import Lifespan, checked
@@ -280,7 +280,8 @@ class Node(Caller, Offering):
         except BaseException:
             await asyncio.shield(self._stop(run, _REASONS[0]))
             raise
-        run.watch_end()
+        if part is None or not part.runs_functions:
+            run.watch_end()
 
     async def _serve(
         self, overrides: Mapping[str, Any], defaults: Mapping[str, Any] | None = None, part: Part | None = None
@@ -343,14 +344,14 @@ class _Run:
         self.lifespan: Lifespan | None = None
         self.body: asyncio.Task[Any] | None = None
         self.stopping: asyncio.Future[None] | None = None
-        self.failure: ConfigError | ConnectionLostError | None = None
+        self.failure: ConfigError | None = None
         self.joining = False
         self.blocking = SyncCaller(Portal(asyncio.get_running_loop()))
         self.blocking.surface_of(core, timeout)
         self._watcher: asyncio.Task[None] | None = None
 
     def watch_end(self) -> None:
-        """A node that has to go (its fixed instance is claimed twice, a worker's parent died) ends the block that runs it."""
+        """A node that has to go (its fixed instance is claimed twice) ends the block that runs it."""
         self._watcher = asyncio.create_task(self._until_ended())
 
     def close(self) -> None:
@@ -361,7 +362,7 @@ class _Run:
     async def _until_ended(self) -> None:
         try:
             await self.core.ended()
-        except (ConfigError, ConnectionLostError) as error:
+        except ConfigError as error:
             self.failure = error
             if self.body is not None:
                 self.body.cancel()

@@ -23,7 +23,10 @@ class Part(Protocol):
         ...
 
     async def live(self, core: NodeCore, asked: asyncio.Event) -> None:
-        """From the start of the node on: returns when it shall stop, at the latest when `asked` is set."""
+        """From the start of the node on: returns when it shall stop, at the latest when `asked` is set.
+
+        Who runs functions also sees by itself when `core` ends, and why.
+        """
         ...
 
     async def end(self) -> None:

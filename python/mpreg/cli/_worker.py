@@ -14,7 +14,7 @@ import socket
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import mpreg
 from mpreg._logging import log_to_stderr
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from mpreg._mpreg import NodeCore
 
 
+_LOOK_EVERY: Final = 0.01
+_LOOKS: Final = 100
+
+
 @dataclasses.dataclass(frozen=True)
 class Order:
     """What a worker is to do."""
@@ -37,7 +41,7 @@ class Order:
     defaults: Mapping[str, Any]
     log_level: str | None
     socket: str = ""
-    """Where its parent is."""
+    """Where the parent takes workers."""
     instance: str = ""
     """Of the node."""
     address: str = ""
@@ -61,8 +65,8 @@ class Worker:
     runs_functions = True
 
     def __init__(self, order: Order, parent: socket.socket) -> None:
-        self._parent, self._parent_pid = parent, os.getppid()
-        self._folder = Path(order.socket).parent
+        self._parent, self._order = parent, order
+        self._orphan = False
         self.settings = {
             "worker": {"socket": order.socket, "number": order.number, "address": order.address},
         }
@@ -74,6 +78,7 @@ class Worker:
         try:
             await asyncio.wait({ended, stop}, return_when=asyncio.FIRST_COMPLETED)
             if ended.done():
+                self._orphan = ended.exception() is not None
                 ended.result()
         finally:
             for waiting in (ended, stop):
@@ -82,8 +87,22 @@ class Worker:
     async def end(self) -> None:
         """A parent that was killed has left the folder of its socket."""
         self._parent.close()
-        if os.getppid() != self._parent_pid:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        if not self._orphan:
+            return
+        # A process that is killed closes one thing after another.
+        for _ in range(_LOOKS):
+            if self._is_gone():
+                shutil.rmtree(Path(self._order.socket).parent, ignore_errors=True)
+                return
+            await asyncio.sleep(_LOOK_EVERY)
+
+    def _is_gone(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(self._order.socket)
+            except OSError:
+                return True
+        return False
 
 
 def main() -> None:
@@ -92,6 +111,8 @@ def main() -> None:
     text = bytearray()
     while part := parent.recv(65536):
         text += part
+    if not text:
+        sys.exit(f"{sys.argv[1]}: the parent process is gone")
     # Functions that read standard input find it empty.
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, sys.stdin.fileno())
