@@ -164,9 +164,9 @@ impl Caller {
     }
 
     /// What a local step of a graph needs to hold its result.
-    pub(crate) fn keep(&self, step: &StepCall, until: Time, function: &LocalEntry) -> Option<Box<Keep>> {
+    pub(crate) fn keep(&self, step: &StepCall, now: Time, function: &LocalEntry) -> Option<Box<Keep>> {
         match self {
-            Self::Node(node) => node.keep(step, until, function),
+            Self::Node(node) => node.keep(step, now, function),
             Self::Client(_) => None,
         }
     }

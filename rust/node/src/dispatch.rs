@@ -224,6 +224,9 @@ impl Ticket {
             None => self.give(value, replies),
             Some(Err(full)) => self.fail(full, Executed::Yes, replies),
             Some(Ok(held)) => {
+                if let Some(keep) = self.keep.as_ref().filter(|_| self.is_cancelled()) {
+                    keep.let_go(&held);
+                }
                 let extras = ReplyExtras { held: Some(Box::new(held)), ..ReplyExtras::default() };
                 self.answer(true, Executed::Yes, Payload::default(), Some(Box::new(extras)), replies);
             }

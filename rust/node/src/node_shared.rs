@@ -210,15 +210,15 @@ impl NodeShared {
     }
 
     /// What a step of a graph needs to hold its result here; `None` if that shall travel.
-    pub(crate) fn keep(&self, step: &StepCall, until: Time, function: &LocalEntry) -> Option<Box<Keep>> {
-        step.keep.then(|| {
+    pub(crate) fn keep(&self, step: &StepCall, now: Time, function: &LocalEntry) -> Option<Box<Keep>> {
+        step.keep.map(|left| {
             Box::new(Keep {
                 results: self.results.clone(),
                 graph: step.graph,
                 holder: self.node,
                 incarnation: self.incarnation(),
                 idempotent: function.spec.idempotent,
-                until,
+                until: now + left,
             })
         })
     }

@@ -10,8 +10,8 @@ use mpreg_routing::Snapshot;
 use mpreg_rpc::{CallKey, CallTable, LocalCall, Outbound, Request, SendFailure, TableConfig};
 use mpreg_transport::{Connection, SendError};
 use mpreg_types::{
-    CallExtras, CallHead, ConnectionId, ErrorBody, ErrorCode, HopBudget, Ledger, NodeId, Payload,
-    PreparedTarget, ReplyExtras, StreamId, Time,
+    CallExtras, CallHead, ConnectionId, ErrorBody, ErrorCode, HopBudget, Incarnation, Ledger, NodeId,
+    Payload, PreparedTarget, ReplyExtras, StreamId, Time,
 };
 
 use crate::assigned::Assigned;
@@ -131,6 +131,11 @@ impl Port {
     /// Nobody waits for this call any more; false if it had ended.
     pub fn cancel(&mut self, key: CallKey) -> bool {
         self.table.cancel(key, &mut self.link)
+    }
+
+    /// Who has a call now, if anybody has.
+    pub(crate) fn callee(&self, key: CallKey) -> Option<(NodeId, Incarnation)> {
+        self.table.callee(key)
     }
 
     /// Something arrived.
@@ -382,7 +387,7 @@ impl Outbound for PortLink {
         };
         self.assigned.assign(call.key.slot(), &function.dispatcher);
         if let Some(step) = invocation.head.extras.as_ref().and_then(|extras| extras.step.as_ref()) {
-            invocation.ticket = invocation.ticket.keeping(self.caller.keep(step, call.deadline, &function));
+            invocation.ticket = invocation.ticket.keeping(self.caller.keep(step, handed_on, &function));
             if !step.inputs.is_empty() {
                 self.incomplete.push((function.dispatcher.clone(), invocation));
                 return Ok(());

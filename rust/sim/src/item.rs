@@ -50,6 +50,10 @@ pub(crate) enum Item {
     Make(Spot, JobKey),
     /// A reader takes an item.
     Read(Spot, CallKey),
+    /// A process runs a graph.
+    Graph(Spot),
+    /// Something waits for a node's desk.
+    Desk(Spot),
     /// A caller stops waiting.
     GiveUp(Spot, CallKey),
     /// A client looks for an entry node.

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
-use mpreg_rpc::{CallKey, Claim, InboundKey, ItemGate, Running};
-use mpreg_types::{CallId, ConnectionId, StreamId, Time};
+use mpreg_rpc::{CallKey, Claim, InboundKey, Invocation, ItemGate, LocalCall, Running};
+use mpreg_types::{CallExtras, CallHead, CallId, ConnectionId, Payload, StepCall, StreamId, Time};
 
 /// One piece of work of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +25,12 @@ pub(crate) struct Job {
     /// Of a stream.
     pub(crate) making: Option<Making>,
     pub(crate) deadline: Time,
+    /// Its arguments.
+    pub(crate) value: Payload,
+    /// What the call carries beside them.
+    pub(crate) extras: CallExtras,
+    /// When it came.
+    pub(crate) arrived: Time,
     pub(crate) begun: bool,
     /// It does not end by itself.
     pub(crate) hangs: bool,
@@ -47,5 +53,51 @@ pub(crate) struct Making {
 impl Making {
     pub(crate) fn new(gate: Arc<ItemGate>) -> Self {
         Self { gate, next: 0, total: 0, execution: 0, waits: None }
+    }
+}
+
+impl Job {
+    /// A call that came over a connection.
+    pub(crate) fn remote(call: Invocation) -> Self {
+        let Invocation { from, stream, claim, running, gate, head, value, arrived, deadline, .. } = call;
+        let making = gate.map(Making::new);
+        let plain = Self::new(&head, value, claim, running, arrived, deadline);
+        Self { reply_to: Some((from, stream)), making, ..plain }
+    }
+
+    /// A call of the process to itself.
+    pub(crate) fn local(call: LocalCall<'_>, now: Time) -> Self {
+        let making = call.gate.map(Making::new);
+        let plain = Self::new(call.head, call.value.clone(), call.claim, call.running, now, call.deadline);
+        Self { making, ..plain }
+    }
+
+    fn new(
+        head: &CallHead,
+        value: Payload,
+        claim: Claim,
+        running: Running,
+        arrived: Time,
+        deadline: Time,
+    ) -> Self {
+        Self {
+            call: head.call,
+            claim,
+            _running: running,
+            reply_to: None,
+            token: head.token,
+            making: None,
+            deadline,
+            value,
+            extras: head.extras.as_deref().cloned().unwrap_or_default(),
+            arrived,
+            begun: false,
+            hangs: false,
+        }
+    }
+
+    /// What it lacks, if it is a step whose inputs are to be fetched first.
+    pub(crate) fn lacking(&self) -> Option<&StepCall> {
+        self.extras.step.as_deref().filter(|step| !step.inputs.is_empty())
     }
 }

@@ -3,6 +3,8 @@ use std::collections::BTreeMap;
 use mpreg_rpc::CallKey;
 use mpreg_types::{CallId, ConnectionId, ErrorCode, Executed, StreamId, Time};
 
+use crate::GraphFate;
+
 /// What really happened to every call, written down by the simulator itself.
 #[derive(Debug, Default)]
 pub struct Ledger {
@@ -11,6 +13,8 @@ pub struct Ledger {
     pub(crate) strays: Vec<(usize, CallKey)>,
     /// Windows that a machine found broken.
     pub(crate) breaches: Vec<(usize, ConnectionId, StreamId)>,
+    /// Every graph, by its number.
+    pub(crate) graphs: BTreeMap<u64, GraphFate>,
 }
 
 /// What happened to one call.
@@ -58,6 +62,11 @@ impl Ledger {
     /// All calls.
     pub fn calls(&self) -> impl Iterator<Item = (&CallId, &Fate)> {
         self.fates.iter()
+    }
+
+    /// All graphs.
+    pub fn graphs(&self) -> impl Iterator<Item = (&u64, &GraphFate)> {
+        self.graphs.iter()
     }
 
     /// Calls that ended in a way.

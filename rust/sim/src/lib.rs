@@ -1,6 +1,7 @@
 //! Whole meshes in one thread under a seeded event heap: faults, oracles, scenarios. Never in the wheel.
 //!
-//! **The idea.** Every node runs the machines that ship: `Engine`, `Switch`, `CallTable` and the snapshot between them.
+//! **The idea.** Every node runs the machines that ship: `Engine`, `Switch`, `CallTable`, the `Desk` of call graphs with
+//! its `ResultStore`, and the snapshot between them.
 //! Frames are encoded, decoded and verified by `wire`, so their bytes are real; signatures are of its cheap scheme. The
 //! [`World`] does what drivers, kernels and networks do, in virtual time: TCP connections with delay (ordered, nothing
 //! lost but by their end), one-way cuts, partitions, pauses, `kill -9`, loss of power, restarts. Handlers of functions
@@ -16,6 +17,9 @@
 
 mod agenda;
 mod frame;
+mod graph_case;
+mod graph_fate;
+mod graphs;
 mod history;
 mod item;
 mod job;
@@ -31,6 +35,7 @@ mod violation;
 mod wire;
 mod world;
 
+pub use graph_fate::{GraphEnding, GraphFate, StepFate};
 pub use history::History;
 pub use ledger::{Ending, Fate, Ledger, Received};
 pub use links::Links;
@@ -39,4 +44,5 @@ pub use trace::Trace;
 pub use violation::Violation;
 pub use world::{Habits, Observed, Offer, World};
 
+pub(crate) use graph_case::{STEP_AGAIN, STEP_ONCE};
 pub(crate) use world::{WORK_AGAIN, WORK_ONCE, WORK_STREAM};

@@ -7,6 +7,7 @@ use mpreg_rpc::{CallKey, CallTable, Switch, Workload};
 use mpreg_types::{CallId, ConnectionId, FunctionName, Time};
 use mpreg_wire::TargetCache;
 
+use crate::graphs::{DESK_BRIDGE, Graphs};
 use crate::job::{Job, JobKey};
 use crate::world::Reading;
 
@@ -19,6 +20,8 @@ pub(crate) struct Process {
     pub(crate) switch: Option<Switch>,
     /// Taken out while it works.
     pub(crate) table: Option<CallTable>,
+    /// Nodes only.
+    pub(crate) graphs: Option<Graphs>,
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) workload: Arc<Workload>,
     /// The engine's timers, each at its newest time.
@@ -32,13 +35,28 @@ pub(crate) struct Process {
     pub(crate) calls: BTreeMap<CallKey, CallId>,
     /// Own streams, also those that have ended and are still read.
     pub(crate) reading: BTreeMap<CallKey, Reading>,
+    /// Own graphs that have not ended.
+    pub(crate) graph_calls: BTreeMap<CallKey, u64>,
     pub(crate) targets: TargetCache,
     /// Clients only.
     pub(crate) entry: Option<ConnectionId>,
     pub(crate) offers: BTreeSet<FunctionName>,
     pub(crate) handles: u64,
+    /// It takes no new calls.
+    pub(crate) draining: bool,
     /// Until it has joined.
     pub(crate) starting: bool,
+}
+
+impl Process {
+    /// The table with that number.
+    pub(crate) fn table_of(&mut self, bridge: u16) -> Option<&mut Option<CallTable>> {
+        if bridge == DESK_BRIDGE {
+            self.graphs.as_mut().map(|graphs| &mut graphs.table)
+        } else {
+            Some(&mut self.table)
+        }
+    }
 }
 
 impl std::fmt::Debug for Process {

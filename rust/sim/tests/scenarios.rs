@@ -2,7 +2,7 @@
 
 use mpreg_sim::scenario;
 use mpreg_sim::seeds::{self, Scenario};
-use mpreg_types::Executed;
+use mpreg_types::{ErrorCode, Executed};
 
 fn check(name: &str, scenario: Scenario, count: u64) {
     if let Err(why) = seeds::run(name, scenario, 1..=count) {
@@ -36,6 +36,7 @@ scenarios! {
     calls_beyond_the_full_mesh: 1,
     streams_without_faults: 4,
     streams_survive_chaos: 12,
+    graphs: 12,
 }
 
 #[test]
@@ -64,4 +65,29 @@ fn the_chaos_reaches_what_it_is_made_for() {
     }
     let reached = results > 1_000 && no > 100 && yes > 100 && unknown > 30 && again > 10;
     assert!(reached, "{results} results, {no} no, {yes} yes, {unknown} unknown, {again} executed again");
+}
+
+#[test]
+fn the_storm_of_graphs_reaches_what_it_is_made_for() {
+    let (mut answers, mut failures, mut lost, mut again) = (0, 0, 0, 0);
+    for seed in 1..=8 {
+        let world = scenario::stormy_graphs(seed).unwrap();
+        for (_, fate) in world.ledger.graphs() {
+            let outcomes = || fate.endings.iter().map(|ending| &ending.outcome);
+            answers += outcomes().filter(|outcome| outcome.is_ok()).count();
+            let of_graph = |code| {
+                outcomes()
+                    .filter(|outcome| matches!(outcome, Err((_, Some(cause))) if code == *cause))
+                    .count()
+            };
+            failures += of_graph(ErrorCode::ConnectionLost) + of_graph(ErrorCode::DeadlineExceeded);
+            lost += of_graph(ErrorCode::ResultLost);
+            again += fate.steps.iter().filter(|step| step.executions.len() > 1).count();
+        }
+    }
+    let reached = answers > 200 && failures > 20 && lost > 3 && again > 10;
+    assert!(
+        reached,
+        "{answers} answers, {failures} failures, {lost} lost results, {again} steps executed again"
+    );
 }

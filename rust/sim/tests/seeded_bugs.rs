@@ -68,4 +68,8 @@ found! {
     gate_ignores_credit: GateIgnoresCredit,
     table_repeats_after_items: TableRepeatsAfterItems,
     engine_keeps_the_dead_selectable: EngineKeepsTheDeadSelectable,
+    desk_frees_only_its_own: DeskFreesOnlyItsOwn,
+    desk_forgets_to_cancel: DeskForgetsToCancel,
+    desk_holds_for_a_steps_time: DeskHoldsForAStepsTime,
+    run_repeats_any_step: RunRepeatsAnyStep,
 }

@@ -5,6 +5,7 @@
 //! - [`encode_call`], [`decode_call`], [`encode_reply`], [`decode_reply`]: the two hot frames, written by hand, without
 //!   an allocation for a plain call to a known target;
 //! - [`message`]: all other messages, by serde as named `MessagePack` maps;
+//! - [`encode_graph`], [`decode_answer`]: call graphs and their answers, as values of calls;
 //! - [`handshake`]: who is at the other end, proven before any other frame is decoded;
 //! - [`verify`]: signatures, the one place where a [`Verified`](mpreg_types::Verified) is made.
 //!
@@ -13,6 +14,7 @@
 
 mod codec;
 mod frame;
+mod graph_value;
 pub mod handshake;
 mod limits;
 pub mod message;
@@ -27,6 +29,9 @@ pub use codec::{
 pub use frame::{
     Frame, FrameError, FrameFlags, FrameHeader, FrameKind, HEADER_BYTES, cut_frame, decode_credit,
     decode_started, encode_credit, encode_started,
+};
+pub use graph_value::{
+    decode_answer, decode_failure, decode_graph, encode_answer, encode_failure, encode_graph,
 };
 pub use limits::{Limits, LimitsError, PeerLimits};
 pub use message::NESTING_MAX;

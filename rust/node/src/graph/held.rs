@@ -1,13 +1,12 @@
-//! Results that stay with this node: what a ticket does with a large one, and how the right to fetch one is sealed.
+//! Results that stay with this node: what a ticket does with a large one.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use mpreg_graph::{ResultLimits, ResultStore, StoreFull, grant};
+use mpreg_graph::{ResultLimits, ResultStore, StoreFull};
 use mpreg_types::{
-    CallHead, ErrorBody, ErrorCode, Fetch, GraphId, INLINE_RESULT_BYTES, Incarnation, NodeId, Payload,
-    ResultRef, Time,
+    ErrorBody, ErrorCode, Fetch, GraphId, INLINE_RESULT_BYTES, Incarnation, NodeId, Payload, ResultRef, Time,
 };
 use parking_lot::Mutex;
 
@@ -53,6 +52,10 @@ impl Results {
         Some(self.due.load(Ordering::Acquire)).filter(|due| *due != u64::MAX).map(Time::from_micros)
     }
 
+    fn drop_result(&self, graph: GraphId, result: u64) {
+        self.store.lock().drop_result(graph, result);
+    }
+
     fn keep(&self, graph: GraphId, token: [u8; 16], value: Payload, until: Time) -> Result<u64, StoreFull> {
         let kept = self.store.lock().keep(graph, token, value, until);
         self.due.fetch_min(until.as_micros(), Ordering::AcqRel);
@@ -72,6 +75,11 @@ pub(crate) struct Keep {
 }
 
 impl Keep {
+    /// The caller took the step back while its result was put down: nobody will be told of it.
+    pub(crate) fn let_go(&self, held: &ResultRef) {
+        self.results.drop_result(self.graph, held.result);
+    }
+
     /// A large result, held from now on; `None`: it is small and travels.
     pub(crate) fn hold(&self, value: &Payload) -> Option<Result<ResultRef, ErrorBody>> {
         if value.len() <= INLINE_RESULT_BYTES {
@@ -99,16 +107,4 @@ impl fmt::Debug for Keep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Keep").field("graph", &self.graph).finish_non_exhaustive()
     }
-}
-
-/// The head as it is sent to `consumer`: until then, tokens stand where the proofs belong. `None`: nothing to seal.
-pub(crate) fn sealed(head: &CallHead, consumer: NodeId) -> Option<CallHead> {
-    let step = head.extras.as_ref()?.step.as_ref().filter(|step| !step.inputs.is_empty())?;
-    let graph = step.graph;
-    let mut head = head.clone();
-    let step = head.extras.as_mut()?.step.as_mut()?;
-    for input in &mut step.inputs {
-        input.grant = grant(&input.grant, graph, consumer);
-    }
-    Some(head)
 }

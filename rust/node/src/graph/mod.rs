@@ -1,13 +1,13 @@
-//! Call graphs at a node: their bytes, the desk that coordinates them, and the results that it holds for others.
+//! Call graphs at a node: the driver of its desk, and the results that it holds for others.
 
+mod calling;
 mod desk;
 mod door;
 mod fetching;
-mod graph_run;
 mod held;
-mod value;
 
 pub(crate) use desk::Desk;
 pub(crate) use door::{GraphDoor, Knock};
-pub(crate) use held::{Keep, Results, sealed};
-pub use value::{decode_answer, decode_failure, encode_graph};
+pub(crate) use held::{Keep, Results};
+pub(crate) use mpreg_graph::sealed;
+pub use mpreg_wire::{decode_answer, decode_failure, encode_graph};

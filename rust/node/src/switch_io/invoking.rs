@@ -39,7 +39,7 @@ impl SwitchIo {
         };
         self.assigned.assign(slot, &entry.dispatcher);
         let step = call.head.extras.as_ref().and_then(|extras| extras.step.as_ref());
-        let ticket = ticket.keeping(step.and_then(|step| self.shared.keep(step, call.deadline, &entry)));
+        let ticket = ticket.keeping(step.and_then(|step| self.shared.keep(step, call.arrived, &entry)));
         let lacks_inputs = step.is_some_and(|step| !step.inputs.is_empty());
         let invocation = Invocation {
             handler: entry.handler.clone(),

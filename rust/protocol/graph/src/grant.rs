@@ -1,5 +1,5 @@
 use hmac::{Hmac, KeyInit, Mac};
-use mpreg_types::{Grant, GraphId, NodeId, ResultRef};
+use mpreg_types::{CallHead, Grant, GraphId, NodeId, ResultRef};
 use sha2::Sha256;
 
 const DOMAIN: &[u8] = b"mpreg 1 fetch of a graph's result";
@@ -25,6 +25,19 @@ pub fn open_grant(held: &ResultRef) -> Grant {
         proof: held.token,
         bytes: held.bytes,
     }
+}
+
+/// The head of a step's call as it is sent to `consumer`: until then, tokens stand where the proofs belong. `None`: there
+/// is nothing to seal.
+pub fn sealed(head: &CallHead, consumer: NodeId) -> Option<CallHead> {
+    let step = head.extras.as_ref()?.step.as_ref().filter(|step| !step.inputs.is_empty())?;
+    let graph = step.graph;
+    let mut head = head.clone();
+    let step = head.extras.as_mut()?.step.as_mut()?;
+    for input in &mut step.inputs {
+        input.grant = grant(&input.grant, graph, consumer);
+    }
+    Some(head)
 }
 
 /// True if `proof` is of a grant to `consumer`; takes the same time wherever it differs.

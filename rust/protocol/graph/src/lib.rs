@@ -9,11 +9,17 @@
 //! once, and what is held for it is freed when it ends or its deadline passes. Values are opaque but for [`project`], which
 //! walks from container to container and decodes nothing else.
 //!
+//! A [`Desk`] is all of this at one node, and acts through a [`DeskPort`].
+//!
 //! All is pure: time comes in as deadlines, secrets come from the edge, what is to be done comes out as [`Order`].
 
 mod arguments;
+mod desk;
+mod desk_port;
+mod fetching;
 mod gathering;
 mod grant;
+mod graph_run;
 mod plan;
 mod project;
 mod report;
@@ -22,8 +28,11 @@ mod run;
 mod step_state;
 mod walker;
 
+pub use desk::{Desk, NewGraph};
+pub use desk_port::{Cargo, DeskCall, DeskPort, Outcome};
+pub use fetching::part_of;
 pub use gathering::Gathering;
-pub use grant::{grant, open_grant};
+pub use grant::{grant, open_grant, sealed};
 pub use plan::{GraphLimits, Plan, PlanError};
 pub use project::{NoSuchPart, project};
 pub use results::{FetchRefused, ResultLimits, ResultStore, StoreFull};

@@ -111,6 +111,18 @@ impl ResultStore {
         Ok(entry.value.clone())
     }
 
+    /// Nobody will be told of that result.
+    pub fn drop_result(&mut self, graph: GraphId, result: u64) {
+        let Some(held) = self.graphs.get_mut(&graph) else { return };
+        if let Some(entry) = held.results.remove(&result) {
+            held.bytes -= entry.value.len() as u64;
+            self.bytes -= entry.value.len() as u64;
+        }
+        if held.results.is_empty() {
+            self.graphs.remove(&graph);
+        }
+    }
+
     /// The graph has ended.
     pub fn free(&mut self, graph: GraphId) {
         if let Some(held) = self.graphs.remove(&graph) {
@@ -187,6 +199,10 @@ mod tests {
         assert_eq!(fetch_by(&mut store, result, node(5), node(6)), Err(FetchRefused::NotGranted));
         assert_eq!(store.refused(), 1);
         assert_eq!(fetch_by(&mut store, result + 1, node(5), node(5)), Err(FetchRefused::Gone));
+        let untold = store.keep(graph(1), [9; 16], value(10), LATER).unwrap();
+        store.drop_result(graph(1), untold);
+        assert_eq!(fetch_by(&mut store, untold, node(5), node(5)), Err(FetchRefused::Gone));
+        assert_eq!(store.bytes(), 10);
         store.free(graph(1));
         assert_eq!(fetch_by(&mut store, result, node(5), node(5)), Err(FetchRefused::Gone));
         assert_eq!(store.bytes(), 0);

@@ -1,8 +1,8 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use mpreg_types::{
-    ErrorBody, ErrorCode, Executed, ForeignText, GraphAnswer, GraphFailure, Incarnation, InputFailure,
-    NodeId, PathKey, Payload, ResultRef, Time,
+    Defect, ErrorBody, ErrorCode, Executed, ForeignText, GraphAnswer, GraphFailure, Incarnation,
+    InputFailure, NodeId, PathKey, Payload, ResultRef, Time,
 };
 
 use crate::arguments::Arguments;
@@ -322,7 +322,7 @@ impl Run {
     /// The result of a step is lost: it runs again if that does no harm, else its number is the error.
     fn again(&mut self, step: u32) -> Result<(), u32> {
         let index = step as usize;
-        let may = matches!(self.states[index].value(), Some(StepValue::Held(held)) if held.idempotent)
+        let may = matches!(self.states[index].value(), Some(StepValue::Held(held)) if held.idempotent || Defect::RunRepeatsAnyStep.is_in())
             && self.reruns[index] < self.plan.steps[index].step.retries;
         if !may {
             return Err(step);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use mpreg_routing::Candidate;
-use mpreg_types::{ErrorBody, ErrorCode, Time};
+use mpreg_types::{Builtin, ErrorBody, ErrorCode, Time};
 
 use crate::choose::wrong_verb;
 use crate::inbound::{Cargo, Place};
@@ -42,7 +42,9 @@ impl Switch {
             call.deadline = call.deadline.min(step.now + timeout);
             call.flow.limit = Some(step.now + timeout);
         }
-        if self.is_draining() {
+        // What it holds for graphs it hands out to the end.
+        let among_nodes = Builtin::find(&candidate.id).is_some_and(|builtin| !builtin.is_for_clients());
+        if self.is_draining() && !among_nodes {
             let text =
                 "the node leaves and takes no new calls; another one that offers the function is tried";
             return self.refuse(index, ErrorBody::new(ErrorCode::Draining, text), step);

@@ -184,6 +184,14 @@ impl CallTable {
         true
     }
 
+    /// Who has a call now, if anybody has.
+    pub fn callee(&self, key: CallKey) -> Option<(NodeId, Incarnation)> {
+        let slot = self.slots.get(key.index())?;
+        let has_it = matches!(slot.state, State::Sent(_) | State::Verdict(_) | State::Local);
+        let candidate = slot.candidate.as_ref().filter(|_| has_it)?;
+        Some((candidate.node(), candidate.incarnation()))
+    }
+
     /// A reply came. One to a call that has ended, or to another attempt of it, is dropped and counted.
     #[expect(clippy::too_many_arguments, reason = "four of them are one frame, three what every input has")]
     pub fn reply<P: Outbound>(

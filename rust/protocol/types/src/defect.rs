@@ -33,6 +33,14 @@ pub enum Defect {
     TableRepeatsAfterItems,
     /// What membership thinks of a node does not reach those who choose.
     EngineKeepsTheDeadSelectable,
+    /// Only the coordinator's own results are freed when a graph ends.
+    DeskFreesOnlyItsOwn,
+    /// A graph that nobody waits for any more is forgotten, but not cancelled.
+    DeskForgetsToCancel,
+    /// A result is held for as long as its own step had time, not for as long as its graph has.
+    DeskHoldsForAStepsTime,
+    /// A step whose result was lost runs again, whatever its function is.
+    RunRepeatsAnyStep,
 }
 
 impl Defect {
@@ -52,6 +60,10 @@ impl Defect {
         Self::GateIgnoresCredit,
         Self::TableRepeatsAfterItems,
         Self::EngineKeepsTheDeadSelectable,
+        Self::DeskFreesOnlyItsOwn,
+        Self::DeskForgetsToCancel,
+        Self::DeskHoldsForAStepsTime,
+        Self::RunRepeatsAnyStep,
     ];
 
     /// True if this defect is in the code that runs.

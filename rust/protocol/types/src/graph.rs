@@ -103,8 +103,9 @@ pub struct GraphId {
 pub struct StepCall {
     /// Of which graph.
     pub graph: GraphId,
-    /// True: a result over [`INLINE_RESULT_BYTES`] stays at the callee, which answers with a [`ResultRef`].
-    pub keep: bool,
+    /// Set: a result over [`INLINE_RESULT_BYTES`] stays at the callee, which answers with a [`ResultRef`] and holds it for
+    /// so long unless it is told to free it: what was left to the graph when the step was called.
+    pub keep: Option<Duration>,
     /// Results that the callee fetches and puts into the arguments before its function starts.
     pub inputs: Vec<HeldInput>,
 }

@@ -3,6 +3,7 @@
 mod calls;
 mod catalog;
 mod deaths;
+mod graphs;
 mod idle;
 mod scale;
 mod stalls;
@@ -11,6 +12,7 @@ mod streams;
 pub use calls::{calls_beyond_the_full_mesh, calls_survive_chaos, calls_without_faults, chaos};
 pub use catalog::{changes_reach_all, nodes_come_and_go, split_and_heal};
 pub use deaths::{process_deaths, silent_deaths};
+pub use graphs::{graphs, stormy_graphs};
 pub use idle::idle_mesh;
 pub use scale::{Report, scale};
 pub use stalls::{all_stall, one_stalls, paused_for_long};
@@ -34,4 +36,5 @@ pub const ALL: &[(&str, Scenario)] = &[
     ("calls_survive_chaos", calls_survive_chaos),
     ("streams_without_faults", streams_without_faults),
     ("streams_survive_chaos", streams_survive_chaos),
+    ("graphs", graphs),
 ];

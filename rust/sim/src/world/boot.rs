@@ -17,10 +17,11 @@ use mpreg_types::{
 use mpreg_wire::TargetCache;
 
 use super::World;
+use crate::graphs::{DESK_BRIDGE, Graphs};
 use crate::item::{Item, Spot};
 use crate::process::Process;
 
-/// The one call table of a process.
+/// The call table of a process's own callers.
 pub(crate) const BRIDGE: u16 = 1;
 
 /// A function that a node offers.
@@ -90,13 +91,13 @@ impl World {
         let budget = Arc::new(RetryBudget::new(RetryConfig { percent: 100, ..RetryConfig::default() }));
         let caller = Caller { origin: id, incarnation, bridge: BRIDGE };
         let (table_seed, switch_seed) = (self.random(u64::MAX), self.random(u64::MAX));
-        let table = CallTable::new(
-            TableConfig { calls_max: 4_096, ..TableConfig::default() },
-            caller,
-            workload.clone(),
-            budget,
-            table_seed,
-        );
+        let config = TableConfig { calls_max: 4_096, ..TableConfig::default() };
+        let graphs = (!is_client).then(|| {
+            let caller = Caller { bridge: DESK_BRIDGE, ..caller };
+            let seed = table_seed.rotate_left(1);
+            Graphs::new(id, CallTable::new(config, caller, workload.clone(), budget.clone(), seed))
+        });
+        let table = CallTable::new(config, caller, workload.clone(), budget, table_seed);
         let switch = (!is_client).then(|| {
             let config = SwitchConfig { inbound_max: 4_096, ..SwitchConfig::default() };
             let mut switch = Switch::new(config, snapshot.clone(), workload.clone(), switch_seed);
@@ -108,6 +109,7 @@ impl World {
             engine,
             switch,
             table: Some(table),
+            graphs,
             snapshot,
             workload,
             timers: BTreeMap::new(),
@@ -116,10 +118,12 @@ impl World {
             jobs: BTreeMap::new(),
             calls: BTreeMap::new(),
             reading: BTreeMap::new(),
+            graph_calls: BTreeMap::new(),
             targets: TargetCache::new(),
             entry: None,
             offers: BTreeSet::new(),
             handles: 0,
+            draining: false,
             starting: !is_client,
         }
     }
@@ -183,14 +187,22 @@ impl World {
         done
     }
 
+    /// The node takes no new calls for its functions.
+    pub fn drain(&mut self, place: usize) {
+        if let Some(process) = &mut self.places[place].process {
+            process.draining = true;
+        }
+        self.with_switch(place, |switch, _| switch.drain());
+        let _ = self.feed(place, Input::Drain);
+        self.remember_own(place);
+    }
+
     /// The node says goodbye, in the order that real ones keep: drain, leave, end.
     pub fn leave(&mut self, place: usize, reason: LeaveReason) {
         if self.places[place].process.is_none() {
             return;
         }
-        self.with_switch(place, |switch, _| switch.drain());
-        let _ = self.feed(place, Input::Drain);
-        self.remember_own(place);
+        self.drain(place);
         let _ = self.feed(place, Input::Leave { reason });
         self.end_process(place, Loss::Orderly);
     }

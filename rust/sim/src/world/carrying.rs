@@ -168,7 +168,7 @@ impl World {
             let pause = Duration::from_millis(5) + self.random_time(Duration::from_millis(50));
             self.after(pause, Item::ClientDials(spot));
         }
-        self.with_table(place, |table, desk, done| table.connection_lost(id, unsent, now, desk, done));
+        self.with_tables(place, |table, desk, done| table.connection_lost(id, unsent, now, desk, done));
         self.with_switch(place, |switch, out| switch.connection_lost(id, unsent, now, out));
         if peer_is_node && !self.places[place].is_client {
             self.hear(place, Input::Disconnected { peer, connection: id, loss });

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use mpreg_graph::sealed;
 use mpreg_routing::Snapshot;
 use mpreg_rpc::{CallTable, Completion, NotSent, Output, SWITCH_BRIDGE, SendFailure, Switch, bridge_of};
 use mpreg_types::{CallHead, ConnectionId, NodeId, Payload, ReplyHead, StreamId};
@@ -11,29 +12,47 @@ use mpreg_wire::{
 };
 
 use super::World;
+use super::boot::BRIDGE;
 use super::desk::Desk;
 use crate::frame::Frame;
+use crate::graphs::{DESK_BRIDGE, Graphs};
 use crate::item::{Item, Spot};
-use crate::job::{Job, JobKey, Making};
+use crate::job::{Job, JobKey};
 use crate::ledger::Ending;
 
 impl World {
-    /// Lets the call table at `place` act, and takes down what ended.
+    /// Lets all call tables at `place` act.
+    pub(crate) fn with_tables(
+        &mut self,
+        place: usize,
+        mut act: impl FnMut(&mut CallTable, &mut Desk<'_>, &mut Vec<Completion>),
+    ) {
+        self.with_table(place, BRIDGE, &mut act);
+        self.with_table(place, DESK_BRIDGE, &mut act);
+    }
+
+    /// Lets a call table at `place` act, and takes down what ended.
     pub(crate) fn with_table(
         &mut self,
         place: usize,
+        bridge: u16,
         act: impl FnOnce(&mut CallTable, &mut Desk<'_>, &mut Vec<Completion>),
     ) {
         let Some(process) = &mut self.places[place].process else { return };
-        let Some(mut table) = process.table.take() else { return };
+        let Some(mut table) = process.table_of(bridge).and_then(Option::take) else { return };
         let (start, snapshot) = (process.start, process.snapshot.clone());
         let mut done = Vec::new();
         act(&mut table, &mut Desk { world: self, place, snapshot }, &mut done);
-        if let Some(process) = self.places[place].process.as_mut().filter(|process| process.start == start) {
-            process.table = Some(table);
+        let process = self.places[place].process.as_mut().filter(|process| process.start == start);
+        if let Some(home) = process.and_then(|process| process.table_of(bridge)) {
+            *home = Some(table);
         }
-        for completion in done {
-            self.completed(place, completion);
+        if bridge == DESK_BRIDGE {
+            self.desk_calls_ended(place, done);
+        } else {
+            for completion in done {
+                self.completed(place, completion);
+            }
         }
         self.arm(place);
     }
@@ -41,6 +60,9 @@ impl World {
     fn completed(&mut self, place: usize, completion: Completion) {
         let Completion { key, outcome } = completion;
         let Some(process) = &mut self.places[place].process else { return };
+        if let Some(graph) = process.graph_calls.remove(&key) {
+            return self.graph_ended(graph, outcome);
+        }
         // `call` has noted the key before this is asked, also of a call that ends while it begins.
         let Some(call) = process.calls.remove(&key) else {
             return self.ledger.strays.push((place, key));
@@ -81,18 +103,10 @@ impl World {
                     self.now < invocation.deadline,
                     "a call was handed to its function after its deadline"
                 );
-                let job = Job {
-                    call: invocation.head.call,
-                    claim: invocation.claim,
-                    _running: invocation.running,
-                    reply_to: Some((invocation.from, invocation.stream)),
-                    making: invocation.gate.map(Making::new),
-                    token: invocation.head.token,
-                    deadline: invocation.deadline,
-                    begun: false,
-                    hangs: false,
-                };
-                self.take_job(place, JobKey::Remote(invocation.key), job);
+                let (key, function) = (JobKey::Remote(invocation.key), invocation.function);
+                let from = self.wires.get(&invocation.from).zip(self.side_of(place, invocation.from));
+                let peer = from.map_or(place, |(wire, side)| wire.ends[1 - side].place);
+                self.hand_over(place, key, function, Job::remote(invocation), peer);
             }
             Output::CancelLocal { key, .. } => self.stop_job(place, JobKey::Remote(key)),
             Output::Reply { to, stream, head, value } => self.reply(place, to, stream, &head, value),
@@ -130,6 +144,20 @@ impl World {
         self.write(place, to, Frame::Reply { stream, meta: meta.into(), value });
     }
 
+    /// Sends a call of this process: grants in it become those of who gets it.
+    pub(crate) fn send_sealed(
+        &mut self,
+        place: usize,
+        to: ConnectionId,
+        head: &CallHead,
+        value: &Payload,
+    ) -> Result<StreamId, SendFailure> {
+        let wire = self.side_of(place, to).zip(self.wires.get(&to));
+        let peer = wire.map(|(side, wire)| self.places[wire.ends[1 - side].place].id);
+        let sealed = peer.and_then(|peer| sealed(head, peer));
+        self.send_call(place, to, sealed.as_ref().unwrap_or(head), value)
+    }
+
     pub(crate) fn send_call(
         &mut self,
         place: usize,
@@ -153,7 +181,8 @@ impl World {
         if let Some(process) = &mut self.places[place].process {
             process.snapshot = snapshot.clone();
         }
-        self.with_table(place, |table, desk, done| table.snapshot_changed(now, desk, done));
+        self.with_tables(place, |table, desk, done| table.snapshot_changed(now, desk, done));
+        self.desk_sees(place);
         self.with_switch(place, |switch, out| switch.snapshot_changed(snapshot, now, out));
     }
 
@@ -206,13 +235,16 @@ impl World {
         assert!(head.is_ok(), "a reply of an honest callee cannot be read: {head:?}");
         let (Ok(head), Some(side)) = (head, self.side_of(here, on)) else { return };
         let free = self.wires.get_mut(&on).is_some_and(|wire| wire.ways[side].answered());
-        if bridge_of(head.token) == SWITCH_BRIDGE {
+        let bridge = bridge_of(head.token);
+        if bridge == SWITCH_BRIDGE {
             self.with_switch(here, |switch, out| switch.reply(on, stream, head, value, now, out));
         } else {
-            self.with_table(here, |table, desk, done| table.reply(on, stream, head, value, now, desk, done));
+            self.with_table(here, bridge, |table, desk, done| {
+                table.reply(on, stream, head, value, now, desk, done);
+            });
         }
         if free {
-            self.with_table(here, |table, desk, done| table.writable(on, now, desk, done));
+            self.with_tables(here, |table, desk, done| table.writable(on, now, desk, done));
             self.with_switch(here, |switch, out| switch.writable(on, now, out));
         }
     }
@@ -224,7 +256,8 @@ impl World {
         let is_relay = |token: &u64| bridge_of(*token) == SWITCH_BRIDGE;
         let (relayed, own): (Vec<u64>, Vec<u64>) = tokens.into_iter().flatten().partition(is_relay);
         for token in own {
-            self.with_table(here, |table, desk, done| table.started(on, token, now, desk, done));
+            let bridge = bridge_of(token);
+            self.with_table(here, bridge, |table, desk, done| table.started(on, token, now, desk, done));
         }
         if !relayed.is_empty() {
             self.with_switch(here, |switch, out| switch.started(on, &relayed, now, out));
@@ -239,16 +272,19 @@ impl World {
             process.tick_at = None;
         }
         let now = self.now;
-        self.with_table(spot.place, |table, desk, done| table.tick(now, desk, done));
+        // First of all: a graph whose deadline has passed says more of it than the others can.
+        self.desk_turn(spot.place);
+        self.with_tables(spot.place, |table, desk, done| table.tick(now, desk, done));
         self.with_switch(spot.place, |switch, out| switch.tick(now, out));
     }
 
     /// Sees to it that the data plane looks at the clock in time.
-    fn arm(&mut self, place: usize) {
+    pub(crate) fn arm(&mut self, place: usize) {
         let Some(process) = &mut self.places[place].process else { return };
         let table = process.table.as_ref().and_then(CallTable::next_deadline);
         let switch = process.switch.as_ref().and_then(Switch::next_deadline);
-        let Some(at) = table.into_iter().chain(switch).min() else { return };
+        let graphs = process.graphs.as_ref().and_then(Graphs::next_deadline);
+        let Some(at) = table.into_iter().chain(switch).chain(graphs).min() else { return };
         // A clock moves between two looks.
         let at = at.max(self.now + std::time::Duration::from_micros(1));
         if process.tick_at.is_none_or(|before| at < before) {

@@ -7,7 +7,7 @@ use mpreg_types::{CallHead, ConnectionId, ErrorBody, NodeId, Payload, StreamId};
 
 use super::World;
 use crate::frame::Frame;
-use crate::job::{Job, JobKey, Making};
+use crate::job::{Job, JobKey};
 
 /// What the call table at one place acts through.
 pub(crate) struct Desk<'a> {
@@ -44,7 +44,7 @@ impl Outbound for Desk<'_> {
         value: &Payload,
     ) -> Result<StreamId, SendFailure> {
         assert!(!head.remaining.is_zero(), "a call was sent after its deadline");
-        self.world.send_call(self.place, to, head, value)
+        self.world.send_sealed(self.place, to, head, value)
     }
 
     fn send_cancel(&mut self, to: ConnectionId, stream: StreamId) {
@@ -52,18 +52,9 @@ impl Outbound for Desk<'_> {
     }
 
     fn invoke_local(&mut self, call: LocalCall<'_>) -> Result<(), Box<ErrorBody>> {
-        let job = Job {
-            call: call.head.call,
-            claim: call.claim,
-            _running: call.running,
-            reply_to: None,
-            making: call.gate.map(Making::new),
-            token: call.head.token,
-            deadline: call.deadline,
-            begun: false,
-            hangs: false,
-        };
-        self.world.take_job(self.place, JobKey::Local(call.key), job);
+        let (key, function) = (JobKey::Local(call.key), call.function);
+        let job = Job::local(call, self.world.now);
+        self.world.hand_over(self.place, key, function, job, self.place);
         Ok(())
     }
 

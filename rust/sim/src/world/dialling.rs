@@ -7,6 +7,7 @@ use mpreg_rpc::Peer;
 use mpreg_types::ConnectionId;
 
 use super::World;
+use super::boot::BRIDGE;
 use crate::frame::Frame;
 use crate::item::{Dialling, Item, Spot};
 use crate::wire::Wire;
@@ -137,7 +138,7 @@ impl World {
             if let Some(process) = &mut self.places[here].process {
                 process.entry = Some(id);
             }
-            return self.with_table(here, |table, desk, done| table.entry_changed(now, desk, done));
+            return self.with_table(here, BRIDGE, |table, desk, done| table.entry_changed(now, desk, done));
         }
         let peer = if peer_is_client {
             Peer::Client { node, name: format!("client-{there}") }

@@ -7,6 +7,8 @@ mod data;
 mod desk;
 mod dialling;
 mod faults;
+mod graph_calls;
+mod graph_desk;
 mod queries;
 mod streams;
 mod work;
@@ -42,6 +44,8 @@ pub struct World {
     pub links: Links,
     /// How handlers behave.
     pub habits: Habits,
+    /// Shortest and longest time that a graph is given.
+    pub graph_time: (Duration, Duration),
     /// Dials that calls asked for.
     pub wanted: u64,
     /// What became of every call.
@@ -84,6 +88,7 @@ impl World {
             now: Time::from_millis(1_000),
             links: Links::new(),
             habits: Habits::default(),
+            graph_time: (Duration::from_millis(100), Duration::from_secs(3)),
             ledger: Ledger::default(),
             history: History::default(),
             observed: Vec::new(),
@@ -194,6 +199,8 @@ impl World {
             | Item::Stream(spot)
             | Item::Make(spot, _)
             | Item::Read(spot, _)
+            | Item::Graph(spot)
+            | Item::Desk(spot)
             | Item::GiveUp(spot, _)
             | Item::ClientDials(spot) => Some(spot.place),
             Item::Flush { wire, side } => self.wires.get(wire).map(|wire| wire.ends[*side].place),
@@ -230,6 +237,12 @@ impl World {
             Item::Stream(spot) => self.call(spot, true),
             Item::Make(spot, job) => self.make_item(spot, job),
             Item::Read(spot, key) => self.read_item(spot, key),
+            Item::Graph(spot) => self.run_graph(spot),
+            Item::Desk(spot) => {
+                if self.is_there(spot) {
+                    self.desk_turn(spot.place);
+                }
+            }
             Item::GiveUp(spot, key) => self.give_up(spot, key),
             Item::ClientDials(spot) => self.client_dials(spot),
             Item::Resume(place) => self.resume(place),

@@ -41,6 +41,11 @@ impl World {
         self.places[place].process.as_ref().map(|process| process.start)
     }
 
+    /// True if a node runs at a place and takes no new calls.
+    pub fn is_draining(&self, place: usize) -> bool {
+        self.places[place].process.as_ref().is_some_and(|process| process.draining)
+    }
+
     /// The node at a place.
     pub fn id(&self, place: usize) -> NodeId {
         self.places[place].id
@@ -67,6 +72,12 @@ impl World {
         self.wires.values().filter(|wire| wire.ways.iter().all(|way| way.open)).count()
     }
 
+    /// Bytes of graphs' results that a node holds, and fetches that it refused.
+    pub(crate) fn held_at(&self, place: usize) -> (u64, u64) {
+        let graphs = self.places[place].process.as_ref().and_then(|process| process.graphs.as_ref());
+        graphs.map_or((0, 0), |graphs| (graphs.store.bytes(), graphs.store.refused()))
+    }
+
     /// True if nothing is left of any call: no slot, no job but those that hang.
     pub(crate) fn leftovers(&self) -> Option<String> {
         self.running_with_clients().into_iter().find_map(|place| {
@@ -74,8 +85,14 @@ impl World {
             let hanging = process.jobs.len();
             let table = process.table.as_ref().map_or(0, mpreg_rpc::CallTable::len);
             let switch = process.switch.as_ref().map_or(0, mpreg_rpc::Switch::len);
-            (table + switch > hanging).then(|| {
-                format!("place {place} holds {table} own and {switch} foreign calls with {hanging} jobs left")
+            let graphs = process.graphs.as_ref();
+            let desk = graphs.and_then(|graphs| graphs.table.as_ref()).map_or(0, mpreg_rpc::CallTable::len);
+            let idle = graphs.and_then(|graphs| graphs.machine.as_ref()).is_none_or(mpreg_graph::Desk::is_idle);
+            (table + desk + switch > hanging || !idle).then(|| {
+                format!(
+                    "place {place} holds {table} own, {desk} steps' and {switch} foreign calls with {hanging} jobs left, \
+                     and its desk is idle: {idle}"
+                )
             })
         })
     }

@@ -10,6 +10,7 @@ use mpreg_types::{
 use mpreg_wire::{FrameFlags, FrameHeader, FrameKind, decode_item, encode_item};
 
 use super::World;
+use super::boot::BRIDGE;
 use crate::frame::Frame;
 use crate::item::{Item, Spot};
 use crate::job::JobKey;
@@ -129,7 +130,7 @@ impl World {
             return self.with_switch(here, |switch, out| switch.item(on, stream, head, value, out));
         }
         let mut whose = None;
-        self.with_table(here, |table, desk, _| whose = table.item(on, stream, &head, now, desk));
+        self.with_table(here, BRIDGE, |table, desk, _| whose = table.item(on, stream, &head, now, desk));
         if let Some(key) = whose {
             self.item_is_here(here, key, &value);
         }
@@ -137,7 +138,7 @@ impl World {
 
     fn local_item(&mut self, place: usize, key: CallKey, value: &Payload) {
         let mut is_read = false;
-        self.with_table(place, |table, _, _| is_read = table.local_item(key, value.len() as u64));
+        self.with_table(place, BRIDGE, |table, _, _| is_read = table.local_item(key, value.len() as u64));
         if is_read {
             self.item_is_here(place, key, value);
         }
@@ -189,7 +190,7 @@ impl World {
             return;
         };
         if let Some(bytes) = reading.taken.add(cost) {
-            self.with_table(spot.place, |table, desk, _| table.items_taken(key, bytes, desk));
+            self.with_table(spot.place, BRIDGE, |table, desk, _| table.items_taken(key, bytes, desk));
         }
         self.after(pause, Item::Read(spot, key));
     }

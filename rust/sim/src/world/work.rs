@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mpreg_rpc::{CallKey, Request, Route, encode_error};
+use mpreg_rpc::{CallKey, Request, Route};
 use mpreg_types::{
     CallId, ErrorBody, ErrorCode, Executed, FunctionName, HopBudget, Payload, PreparedTarget, ReplyHead,
     Selector, Target, Wanted,
@@ -12,6 +12,7 @@ use mpreg_types::{
 use super::World;
 use super::boot::BRIDGE;
 use super::streams::WORK_STREAM;
+use crate::graphs::Knock;
 use crate::item::{Item, Spot};
 use crate::job::{Job, JobKey};
 use crate::ledger::{Fate, Received};
@@ -103,7 +104,7 @@ impl World {
         };
         self.ledger.fates.insert(id, fate);
         let mut key = None;
-        self.with_table(spot.place, |table, desk, done| {
+        self.with_table(spot.place, BRIDGE, |table, desk, done| {
             let begun = table.begin(request, Payload::from(vec![0xc0]), now, desk, done);
             if let Some(process) = &mut desk.world.places[spot.place].process {
                 process.calls.insert(begun, id);
@@ -129,9 +130,14 @@ impl World {
             return;
         }
         let mut waits = false;
-        self.with_table(spot.place, |table, desk, _| waits = table.cancel(key, desk));
+        self.with_table(spot.place, BRIDGE, |table, desk, _| waits = table.cancel(key, desk));
         let Some(process) = &mut self.places[spot.place].process else { return };
         if waits
+            && let Some(graph) = process.graph_calls.remove(&key)
+            && let Some(fate) = self.ledger.graphs.get_mut(&graph)
+        {
+            fate.cancelled = true;
+        } else if waits
             && let Some(call) = process.calls.remove(&key)
             && let Some(fate) = self.ledger.fates.get_mut(&call)
         {
@@ -156,6 +162,9 @@ impl World {
         if process.jobs.get(&key).is_some_and(|job| job.begun && job.making.is_some()) {
             return self.resume_stream(place, key);
         }
+        if !process.jobs.contains_key(&key) {
+            return self.knock(place, Knock::Cancel(key));
+        }
         if heeds && process.jobs.get(&key).is_some_and(|job| job.begun) {
             self.after(Duration::from_micros(100), Item::JobEnds(spot, key));
         }
@@ -178,7 +187,8 @@ impl World {
         job.begun = true;
         let streams = job.making.is_some();
         job.hangs = luck < habits.refuses + habits.hangs && !streams;
-        let (call, hangs) = (job.call, job.hangs);
+        let (call, hangs, arguments) = (job.call, job.hangs, job.value.clone());
+        self.step_begins(&arguments);
         let mut execution = 0;
         if let Some(fate) = self.ledger.fates.get_mut(&call) {
             fate.executions.push(now);
@@ -207,20 +217,25 @@ impl World {
     }
 
     pub(crate) fn answer(&mut self, place: usize, key: JobKey, error: Option<(ErrorCode, Executed)>) {
-        let now = self.now;
         let Some(process) = &mut self.places[place].process else { return };
         let Some(job) = process.jobs.remove(&key) else { return };
-        let (head, value) = match error {
-            None => {
-                let whole = job.making.as_ref().map(|making| making.total.to_be_bytes().to_vec());
-                let value = Payload::from(whole.unwrap_or_else(|| vec![0xc0]));
-                (ReplyHead::ok(job.token, value.len() as u64), value)
-            }
-            Some((code, executed)) => {
-                let value = encode_error(&ErrorBody::new(code, "as asked for"));
-                (ReplyHead::error(job.token, executed, value.len() as u64), value)
-            }
-        };
+        if let Some((code, executed)) = error {
+            let body = Box::new(ErrorBody::new(code, "as asked for"));
+            return self.answer_with(place, key, job, Err((body, executed)));
+        }
+        let (head, value) = self.outcome(place, &job);
+        self.answer_job(place, key, job, head, value);
+    }
+
+    pub(crate) fn answer_job(
+        &mut self,
+        place: usize,
+        key: JobKey,
+        job: Job,
+        head: ReplyHead,
+        value: Payload,
+    ) {
+        let now = self.now;
         match (key, job.reply_to) {
             (JobKey::Remote(inbound), Some((to, stream))) => {
                 if job.claim.answer() {
@@ -231,7 +246,7 @@ impl World {
             }
             (JobKey::Local(call), _) => {
                 drop(job);
-                self.with_table(place, |table, desk, done| {
+                self.with_table(place, call.bridge(), |table, desk, done| {
                     table.local_result(call, head, value, now, desk, done);
                 });
             }

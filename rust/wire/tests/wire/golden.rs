@@ -134,7 +134,11 @@ fn step() -> StepCall {
         bytes: 70_000,
     };
     let path = vec![PathKey::Name("rows".to_owned()), PathKey::Index(-1)];
-    StepCall { graph: graph(), keep: true, inputs: vec![HeldInput { at: 7, grant, path }] }
+    StepCall {
+        graph: graph(),
+        keep: Some(Duration::from_secs(30)),
+        inputs: vec![HeldInput { at: 7, grant, path }],
+    }
 }
 
 fn fetch_target() -> Target {

@@ -158,7 +158,7 @@ fn step_call() -> impl Strategy<Value = StepCall> {
             let grant = Grant { holder: holder.node, incarnation: holder.incarnation, result, proof, bytes };
             HeldInput { at, grant, path }
         });
-    (graph_id(), any::<bool>(), vec(input, 0..4)).prop_map(|(graph, keep, inputs)| StepCall {
+    (graph_id(), any::<Option<Duration>>(), vec(input, 0..4)).prop_map(|(graph, keep, inputs)| StepCall {
         graph,
         keep,
         inputs,

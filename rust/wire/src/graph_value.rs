@@ -3,9 +3,10 @@
 
 use bytes::Bytes;
 use mpreg_types::{CallGraph, ErrorBody, ErrorCode, GraphAnswer, GraphFailure, Payload};
-use mpreg_wire::message;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use crate::message;
 
 /// Length of the length.
 const PREFIX_BYTES: usize = 4;
@@ -16,12 +17,12 @@ pub fn encode_graph(graph: &CallGraph, arguments: impl IntoIterator<Item = Paylo
 }
 
 /// Reads what [`encode_graph`] wrote: the graph, and the arguments of all its steps in one piece.
-pub(crate) fn decode_graph(value: &Payload) -> Result<(CallGraph, Payload), Box<ErrorBody>> {
+pub fn decode_graph(value: &Payload) -> Result<(CallGraph, Payload), Box<ErrorBody>> {
     decode(value)
 }
 
 /// An answer with its values, in order.
-pub(crate) fn encode_answer(answer: &GraphAnswer, values: impl IntoIterator<Item = Payload>) -> Payload {
+pub fn encode_answer(answer: &GraphAnswer, values: impl IntoIterator<Item = Payload>) -> Payload {
     encode(answer, values)
 }
 
@@ -39,10 +40,26 @@ pub fn decode_answer(value: &Payload) -> Result<(GraphAnswer, Vec<Payload>), Box
     Ok((answer, cut))
 }
 
+/// The error that tells the caller of a graph why it failed.
+pub fn encode_failure(failure: &GraphFailure) -> ErrorBody {
+    let mut body = ErrorBody::new(ErrorCode::Graph, sentence(failure));
+    body.data = Some(message::encode(failure).into());
+    body
+}
+
 /// Which step made a graph fail, and how; `None` if the error is none of a step.
 pub fn decode_failure(body: &ErrorBody) -> Option<GraphFailure> {
     let data = body.data.as_ref().filter(|_| body.code == ErrorCode::Graph)?;
     message::decode(data).ok()
+}
+
+fn sentence(failure: &GraphFailure) -> String {
+    let GraphFailure { name, cause, node, .. } = failure;
+    if failure.step.is_none() {
+        return cause.message.as_str().to_owned();
+    }
+    let place = node.as_ref().map_or(String::new(), |node| format!(" on {}", node.as_str()));
+    format!("step {}{place} failed: {}", name.as_str(), cause.message.as_str())
 }
 
 fn encode<T: Serialize>(what: &T, values: impl IntoIterator<Item = Payload>) -> Payload {
