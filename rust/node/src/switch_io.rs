@@ -8,6 +8,7 @@ mod invoking;
 use std::collections::BTreeMap;
 use std::mem;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use mpreg_rpc::{
@@ -136,6 +137,11 @@ impl SwitchIo {
     /// Calls held for others.
     pub(crate) fn is_idle(&self) -> bool {
         self.switch.is_empty()
+    }
+
+    /// True if no call has arrived for `time`.
+    pub(crate) fn has_been_left_alone(&self, time: Duration) -> bool {
+        self.switch.last_call().is_none_or(|last| last + time <= self.runtime.clock.now())
     }
 
     /// True if no call of the other side is under way on that connection.

@@ -301,7 +301,8 @@ impl Driver {
             self.begin_stop(LeaveReason::GracefulShutdown);
         }
         match self.stopping {
-            Stopping::Draining { reason, .. } | Stopping::Cancelling { reason, .. } if self.is_idle() => {
+            Stopping::Draining { reason, .. } if self.is_idle() && self.nobody_calls() => self.leave(reason),
+            Stopping::Cancelling { reason, .. } if self.is_idle() => {
                 self.leave(reason);
             }
             Stopping::Draining { until, reason } if now >= until => {
@@ -321,6 +322,12 @@ impl Driver {
     /// No function of this node runs, for others or for itself, and no call is held for others.
     fn is_idle(&self) -> bool {
         self.shared.workload.load().in_flight == 0 && self.switch.lock().is_idle()
+    }
+
+    /// Calls on their way to a node that hangs up are lost, and nobody knows whether they ran. So it goes on refusing them
+    /// until those who sent them have heard that it leaves.
+    fn nobody_calls(&self) -> bool {
+        self.switch.lock().has_been_left_alone(LEFT_ALONE)
     }
 
     /// The drain is over: functions that still run are cancelled, and nothing is called through this node any more.
@@ -412,6 +419,8 @@ impl Driver {
 
 /// How often a drain looks whether the running calls have ended.
 pub(crate) const DRAIN_POLL: Duration = Duration::from_millis(5);
+/// A leaving node takes it that no call is on its way any more when none has come for so long.
+const LEFT_ALONE: Duration = Duration::from_millis(30);
 /// How long functions that were cancelled at the end of a drain may clean up.
 pub(crate) const CLEAN_UP_MAX: Duration = Duration::from_secs(1);
 

@@ -54,6 +54,8 @@ pub struct Switch {
     /// Start reports of this input, by the callers' connections and tokens.
     pub(crate) reports: Vec<(ConnectionId, u64)>,
     draining: bool,
+    /// When the last call arrived.
+    last_call: Option<Time>,
     pub(crate) starting: bool,
     pub(crate) rng: Rng,
     builtin_slots: Arc<Slots>,
@@ -99,6 +101,7 @@ impl Switch {
             poll_at: None,
             reports: Vec::new(),
             draining: false,
+            last_call: None,
             starting: false,
             rng: Rng::new(seed),
             builtin_slots: Arc::new(Slots::new(Some(config.builtins_max), None)),
@@ -132,6 +135,7 @@ impl Switch {
         out: &mut Vec<Output>,
     ) {
         self.counters.calls += 1;
+        self.last_call = Some(now);
         let step = &mut Step { now, out };
         let Some(link) = self.peers.get_mut(&from) else {
             self.counters.strays += 1;
@@ -195,6 +199,11 @@ impl Switch {
     /// True if calls stand in line for a slot of an own function.
     pub fn has_waiting(&self) -> bool {
         !self.no_slot.is_empty()
+    }
+
+    /// When the last call arrived; who leaves waits until no more come.
+    pub fn last_call(&self) -> Option<Time> {
+        self.last_call
     }
 
     /// Calls held: running, waiting, relayed, and those that a dispatcher still works on.
