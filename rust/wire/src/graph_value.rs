@@ -11,6 +11,10 @@ use crate::message;
 /// Length of the length.
 const PREFIX_BYTES: usize = 4;
 
+/// Longest description of a graph that is read, its steps' arguments left out: reading takes time and memory before
+/// anything can be counted.
+pub(crate) const GRAPH_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// A graph with the arguments of its steps, in order.
 pub fn encode_graph(graph: &CallGraph, arguments: impl IntoIterator<Item = Payload>) -> Payload {
     encode(graph, arguments)
@@ -18,7 +22,16 @@ pub fn encode_graph(graph: &CallGraph, arguments: impl IntoIterator<Item = Paylo
 
 /// Reads what [`encode_graph`] wrote: the graph, and the arguments of all its steps in one piece.
 pub fn decode_graph(value: &Payload) -> Result<(CallGraph, Payload), Box<ErrorBody>> {
-    decode(value)
+    let (described, arguments) = split(value)?;
+    if described.len() > GRAPH_BYTES_MAX {
+        let text = format!(
+            "the steps of the graph take {} bytes to describe, arguments left out, more than {GRAPH_BYTES_MAX}; run it \
+             in parts, or give it less metadata",
+            described.len()
+        );
+        return Err(Box::new(ErrorBody::new(ErrorCode::Graph, text)));
+    }
+    Ok((read(&described)?, arguments))
 }
 
 /// An answer with its values, in order.
@@ -28,7 +41,8 @@ pub fn encode_answer(answer: &GraphAnswer, values: impl IntoIterator<Item = Payl
 
 /// Reads the answer to a graph: what is said of it, and each wanted value as it was encoded by the step that made it.
 pub fn decode_answer(value: &Payload) -> Result<(GraphAnswer, Vec<Payload>), Box<ErrorBody>> {
-    let (answer, values) = decode::<GraphAnswer>(value)?;
+    let (described, values) = split(value)?;
+    let answer: GraphAnswer = read(&described)?;
     let mut from = 0_usize;
     let mut cut = Vec::with_capacity(answer.values.len());
     for length in &answer.values {
@@ -72,15 +86,18 @@ fn encode<T: Serialize>(what: &T, values: impl IntoIterator<Item = Payload>) -> 
     std::iter::once(Bytes::from(head)).chain(values.filter(|segment| !segment.is_empty())).collect()
 }
 
-fn decode<T: DeserializeOwned>(value: &Payload) -> Result<(T, Payload), Box<ErrorBody>> {
+/// The bytes that describe, and the values behind them.
+fn split(value: &Payload) -> Result<(Payload, Payload), Box<ErrorBody>> {
     let all = value.len();
     let prefix = joined(&value.slice(0, PREFIX_BYTES));
     let length = <[u8; PREFIX_BYTES]>::try_from(&prefix[..]).map(u32::from_be_bytes);
     let end = length.ok().and_then(|length| PREFIX_BYTES.checked_add(usize::try_from(length).ok()?));
     let end = end.filter(|end| *end <= all).ok_or_else(|| unreadable("it is cut short"))?;
-    let what = message::decode(&joined(&value.slice(PREFIX_BYTES, end)))
-        .map_err(|error| unreadable(&error.to_string()))?;
-    Ok((what, value.slice(end, all)))
+    Ok((value.slice(PREFIX_BYTES, end), value.slice(end, all)))
+}
+
+fn read<T: DeserializeOwned>(described: &Payload) -> Result<T, Box<ErrorBody>> {
+    message::decode(&joined(described)).map_err(|error| unreadable(&error.to_string()))
 }
 
 fn joined(value: &Payload) -> Bytes {
@@ -110,6 +127,15 @@ mod tests {
             let cut: Vec<_> = cut.iter().map(joined).collect();
             assert_eq!((read, cut), (answer.clone(), values.iter().map(joined).collect()));
         }
+    }
+
+    #[test]
+    fn a_description_without_end_is_not_even_read() {
+        let bytes = u32::try_from(GRAPH_BYTES_MAX).unwrap() + 1;
+        let value = [Bytes::copy_from_slice(&bytes.to_be_bytes()), vec![0xc1; GRAPH_BYTES_MAX + 1].into()];
+        let refused = decode_graph(&value.into_iter().collect()).unwrap_err();
+        assert_eq!(refused.code, ErrorCode::Graph);
+        assert!(refused.message.as_str().contains("run it in parts"), "{}", refused.message.as_str());
     }
 
     #[test]

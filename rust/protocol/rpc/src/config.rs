@@ -51,7 +51,7 @@ pub struct SwitchConfig {
     /// How long a call waits for a connection to the node it chose.
     pub dial_max: Duration,
     /// Call graphs that others run through the node at one time; further ones wait for their turn.
-    pub builtins_max: u32,
+    pub graphs_max: u32,
 }
 
 impl Default for SwitchConfig {
@@ -64,7 +64,7 @@ impl Default for SwitchConfig {
             deadline_max: Duration::from_hours(24),
             poll: Duration::from_millis(2),
             dial_max: Duration::from_secs(2),
-            builtins_max: 10_000,
+            graphs_max: 10_000,
         }
     }
 }

@@ -14,6 +14,7 @@
 
 mod admission;
 mod attempt;
+mod builtins;
 mod call_table;
 mod choose;
 mod claim;

@@ -7,13 +7,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use mpreg_routing::{Candidate, Context, LocalFunction, NoCandidate, Slots, Snapshot};
+use mpreg_routing::{Context, NoCandidate, Snapshot};
 use mpreg_types::{
     Builtin, CallHead, ConnectionId, ErrorBody, ErrorCode, Executed, FunctionId, FunctionVersion,
     Incarnation, Ledger, NodeId, Payload, PreparedTarget, ReplyExtras, ReplyHead, Scope, Selector, StreamId,
     Target, Time,
 };
 
+use crate::builtins::Builtins;
 use crate::claim::Claims;
 use crate::flow::Flow;
 use crate::inbound::{Cargo, Inbound, Place, Relay};
@@ -58,7 +59,7 @@ pub struct Switch {
     last_call: Option<Time>,
     pub(crate) starting: bool,
     pub(crate) rng: Rng,
-    builtin_slots: Arc<Slots>,
+    pub(crate) builtins: Builtins,
     pub(crate) counters: SwitchCounters,
 }
 
@@ -104,7 +105,7 @@ impl Switch {
             last_call: None,
             starting: false,
             rng: Rng::new(seed),
-            builtin_slots: Arc::new(Slots::new(Some(config.builtins_max), None)),
+            builtins: Builtins::new(config.graphs_max),
             counters: SwitchCounters::default(),
         }
     }
@@ -261,21 +262,6 @@ impl Switch {
                 format!("the node no longer offers {function} {version}; see mpreg.explain for who does");
             self.refuse(index, ErrorBody::new(ErrorCode::FunctionNotFound, text), step);
         }
-    }
-
-    /// A call to what every node has.
-    fn place_builtin(&mut self, index: Index, function: &FunctionId, step: &mut Step<'_>) {
-        let from = self.calls.get(index).and_then(|call| self.peers.get(&call.from));
-        let from_member = from.is_some_and(|link| link.peer.is_member());
-        let builtin = Builtin::find(function).filter(|builtin| builtin.is_for_clients() || from_member);
-        let Some(builtin) = builtin else {
-            let text =
-                format!("no builtin function {function} for this caller; is its version of mpreg newer?");
-            return self.refuse(index, ErrorBody::new(ErrorCode::FunctionNotFound, text), step);
-        };
-        let local = LocalFunction { handle: builtin.handle(), slots: self.builtin_slots.clone() };
-        let candidate = Candidate::builtin(builtin, self.snapshot.own().clone(), Some(local));
-        self.admit(index, Arc::new(candidate), step);
     }
 
     /// A client's call that names another node.

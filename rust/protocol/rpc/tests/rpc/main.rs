@@ -9,6 +9,7 @@ mod port;
 mod process;
 mod promises;
 mod station;
+mod switch_builtins;
 mod switch_local;
 mod switch_relay;
 mod switch_streams;
