@@ -218,7 +218,7 @@ impl NodeShared {
                 holder: self.node,
                 incarnation: self.incarnation(),
                 idempotent: function.spec.idempotent,
-                until: now + left,
+                until: now + left.min(Keep::LONGEST),
             })
         })
     }

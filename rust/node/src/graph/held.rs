@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use mpreg_graph::{ResultLimits, ResultStore, StoreFull};
 use mpreg_types::{
@@ -75,6 +76,9 @@ pub(crate) struct Keep {
 }
 
 impl Keep {
+    /// No graph takes longer, whatever its coordinator says: the longest deadline there is.
+    pub(crate) const LONGEST: Duration = Duration::from_hours(24);
+
     /// The caller took the step back while its result was put down: nobody will be told of it.
     pub(crate) fn let_go(&self, held: &ResultRef) {
         self.results.drop_result(self.graph, held.result);
