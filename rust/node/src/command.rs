@@ -6,9 +6,11 @@ use bytes::Bytes;
 use mpreg_transport::{Connection, LostCause};
 use mpreg_types::{ForeignText, Incarnation, LeaveReason, NodeId};
 use mpreg_wire::FrameKind;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::backlog::Queued;
 use crate::caller::End;
+use crate::client::nil;
 use crate::error::NodeError;
 
 /// What the driver of a node is told by other threads.
@@ -97,5 +99,15 @@ impl fmt::Debug for Command {
             Self::Fingerprint(_) => "Fingerprint",
         };
         f.write_str(name)
+    }
+}
+
+/// Closes a queue that nobody will work on: who has asked for the end, or asks now, must not wait for it.
+pub(crate) fn answer_ends(inbox: &mut UnboundedReceiver<Command>) {
+    inbox.close();
+    while let Ok(command) = inbox.try_recv() {
+        if let Command::Stop(_, end) | Command::Ended(end) = command {
+            end(Ok(nil()));
+        }
     }
 }

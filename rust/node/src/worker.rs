@@ -18,7 +18,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use crate::caller::End;
 use crate::client::nil;
 use crate::client_shared::ClientShared;
-use crate::command::Command;
+use crate::command::{Command, answer_ends};
 use crate::config::Part;
 use crate::doorway::{Doorway, Introduction, Standing};
 use crate::driver::intake::log_busy;
@@ -51,13 +51,7 @@ pub(crate) async fn run(
         }
         Err(error) => {
             shared.set_phase(Phase::Stopped(format!("worker {} could not start: {error}", shared.label)));
-            // Whoever asks for the end must not wait for a worker that is gone.
-            inbox.close();
-            while let Ok(command) = inbox.try_recv() {
-                if let Command::Stop(_, end) | Command::Ended(end) = command {
-                    end(Ok(nil()));
-                }
-            }
+            answer_ends(&mut inbox);
             end(Err(error));
         }
     }

@@ -31,7 +31,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 use crate::caller::End;
 use crate::certificates::Certificates;
 use crate::client::nil;
-use crate::command::Command;
+use crate::command::{Command, answer_ends};
 use crate::doorway::{Doorway, Introduction};
 use crate::entropy::random_bytes;
 use crate::error::NodeError;
@@ -65,13 +65,8 @@ pub(crate) async fn run(start: Start, mut inbox: UnboundedReceiver<Command>, end
         Ok(driver) => Box::pin(driver.run(inbox)).await,
         Err((error, end)) => {
             shared.set_phase(Phase::Stopped(format!("node {} could not start: {error}", shared.label)));
-            // Before anybody hears of the failure: who then asks for the end must not wait for a driver that is gone.
-            inbox.close();
-            while let Ok(command) = inbox.try_recv() {
-                if let Command::Stop(_, end) | Command::Ended(end) = command {
-                    end(Ok(nil()));
-                }
-            }
+            // Before anybody hears of the failure.
+            answer_ends(&mut inbox);
             end(Err(error));
         }
     }

@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use crate::{Violation, World};
 
-/// Longest wait for the callee's word after the deadline, and some ticks.
-const AFTER_DEADLINE: Duration = Duration::from_millis(110);
+/// Longest wait for the word of the callee, or a coordinator, after the deadline, and some ticks.
+pub(super) const AFTER_DEADLINE: Duration = Duration::from_millis(110);
 
 /// Every call ends exactly once at its caller and in time, unless the caller died, was paused or stopped waiting; and
 /// nothing is left of any.
@@ -18,12 +18,7 @@ pub fn completes_once(world: &World) -> Result<(), Violation> {
     for (call, fate) in world.ledger.calls() {
         let caller_lives = world.start_of(fate.caller) == Some(fate.start);
         let ended = fate.endings.len();
-        let once = match (fate.cancelled, caller_lives) {
-            (true, _) => ended == 0,
-            (false, true) => ended == 1,
-            (false, false) => ended <= 1,
-        };
-        if !once {
+        if !ends_once(ended, fate.cancelled, caller_lives) {
             return Err(Violation::new(NAME, format!("{call} ended {ended} times: {fate:?}")));
         }
         // A stream whose first item came in time lives on.
@@ -36,5 +31,14 @@ pub fn completes_once(world: &World) -> Result<(), Violation> {
     match world.leftovers() {
         None => Ok(()),
         Some(what) => Err(Violation::new(NAME, what)),
+    }
+}
+
+/// Who stopped waiting hears of no end; who lives of exactly one; who died of one at most.
+pub(super) fn ends_once(ended: usize, cancelled: bool, caller_lives: bool) -> bool {
+    match (cancelled, caller_lives) {
+        (true, _) => ended == 0,
+        (false, true) => ended == 1,
+        (false, false) => ended <= 1,
     }
 }

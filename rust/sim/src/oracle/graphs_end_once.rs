@@ -1,9 +1,5 @@
-use std::time::Duration;
-
+use super::completes_once::{AFTER_DEADLINE, ends_once};
 use crate::{Violation, World};
-
-/// Longest wait for the coordinator's word after the deadline, and some ticks.
-const AFTER_DEADLINE: Duration = Duration::from_millis(110);
 
 /// Every graph ends exactly once at its caller and in time, unless the caller died, was paused or stopped waiting; and
 /// nothing is left of any.
@@ -12,12 +8,7 @@ pub fn graphs_end_once(world: &World) -> Result<(), Violation> {
     for (graph, fate) in world.ledger.graphs() {
         let caller_lives = world.start_of(fate.caller) == Some(fate.start);
         let ended = fate.endings.len();
-        let once = match (fate.cancelled, caller_lives) {
-            (true, _) => ended == 0,
-            (false, true) => ended == 1,
-            (false, false) => ended <= 1,
-        };
-        if !once {
+        if !ends_once(ended, fate.cancelled, caller_lives) {
             return Err(Violation::new(NAME, format!("graph {graph} ended {ended} times: {fate:?}")));
         }
         let late = fate.endings.iter().any(|ending| ending.at > fate.deadline + AFTER_DEADLINE);

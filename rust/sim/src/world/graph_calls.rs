@@ -18,15 +18,7 @@ use crate::job::Job;
 impl World {
     /// `count` graphs by random running processes within `duration` from now.
     pub fn load_graphs(&mut self, count: usize, duration: Duration) {
-        let running = self.running_with_clients();
-        for _ in 0..count {
-            let place = self.pick(&running);
-            let after = self.random_time(duration);
-            if let Some(process) = &self.places[place].process {
-                let spot = Spot { place, start: process.start };
-                self.after(after, Item::Graph(spot));
-            }
-        }
+        self.spread(count, duration, Item::Graph);
     }
 
     pub(crate) fn run_graph(&mut self, spot: Spot) {

@@ -34,15 +34,7 @@ pub(crate) struct Reading {
 impl World {
     /// `count` streams for random running processes within `duration` from now.
     pub fn load_streams(&mut self, count: usize, duration: Duration) {
-        let running = self.running_with_clients();
-        for _ in 0..count {
-            let place = self.pick(&running);
-            let after = self.random_time(duration);
-            if let Some(process) = &self.places[place].process {
-                let spot = Spot { place, start: process.start };
-                self.after(after, Item::Stream(spot));
-            }
-        }
+        self.spread(count, duration, Item::Stream);
     }
 
     /// The function of a stream has begun.

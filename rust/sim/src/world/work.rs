@@ -54,13 +54,18 @@ impl Default for Habits {
 impl World {
     /// `count` calls by random running processes within `duration` from now.
     pub fn load(&mut self, count: usize, duration: Duration) {
+        self.spread(count, duration, Item::Call);
+    }
+
+    /// Something for random running processes, `count` times within `duration` from now.
+    pub(crate) fn spread(&mut self, count: usize, duration: Duration, what: impl Fn(Spot) -> Item) {
         let running = self.running_with_clients();
         for _ in 0..count {
             let place = self.pick(&running);
             let after = self.random_time(duration);
             if let Some(process) = &self.places[place].process {
                 let spot = Spot { place, start: process.start };
-                self.after(after, Item::Call(spot));
+                self.after(after, what(spot));
             }
         }
     }
