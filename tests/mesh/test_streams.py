@@ -302,12 +302,24 @@ async def test_a_generator_that_waits_is_cancelled_where_it_waits(way: Way, log:
 
 
 async def test_a_stream_that_is_never_iterated_warns_and_is_cancelled(far: Way, log: Log) -> None:
-    log.offer(far)
+    begun = asyncio.Event()
+
+    @far.function("begins")
+    async def begins() -> AsyncIterator[int]:
+        with log.noting():
+            begun.set()
+            await asyncio.Event().wait()
+            yield 0
+
+    def ask() -> list[object]:
+        # Held by nothing but this list, so that the test says when it is dropped.
+        return [far.caller.stream("begins")]
+
+    asked = ask()
+    await asyncio.wait_for(begun.wait(), 10)
     with pytest.warns(RuntimeWarning, match="never iterated"):
-        far.caller.stream("waits", 1)
-    # It may not even have begun.
-    await far.caller.call(far.function("one")(lambda: 1))
-    await wait_for(lambda: log.ended in ([], ["CancelledError"]))
+        asked.clear()
+    await wait_for(lambda: log.ended == ["CancelledError"])
 
 
 async def test_two_tasks_cannot_wait_for_the_same_item(far: Way, log: Log) -> None:

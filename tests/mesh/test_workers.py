@@ -24,6 +24,7 @@ APP = """
 import asyncio, contextlib, os
 from collections.abc import AsyncIterator
 import mpreg
+from mpreg.testing import wait_for
 
 VERSION = 1
 
@@ -52,8 +53,7 @@ async def version() -> int:
 async def hold(name: str) -> int:
     print(f"holds {name} {os.getpid()}", flush=True)
     try:
-        while not os.path.exists(name):
-            await asyncio.sleep(0.01)
+        await wait_for(lambda: os.path.exists(name), timeout=60.0)
     except asyncio.CancelledError:
         print(f"cancelled {name}", flush=True)
         raise
