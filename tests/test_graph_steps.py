@@ -264,8 +264,9 @@ def test_a_report_says_who_did_what() -> None:
     assert told.critical_path == ("ingest", "clean", "score")
     assert (told.hops, told.seconds) == (1, 0.021)
     assert told.steps[1] == mpreg.StepReport(
-        name="clean", node="eu/a/1", cluster="eu", started=0.0045, seconds=0.0045, bytes=7, after=(0,)
+        name="clean", node="eu/a/1", cluster="eu", started=0.0045, seconds=0.0045, bytes=7, after=(0,), critical=True
     )
+    assert [step.critical for step in told.steps] == [True, True, False, True]
 
 
 def test_a_report_has_the_values_that_were_asked_for() -> None:

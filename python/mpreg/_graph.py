@@ -43,6 +43,8 @@ class StepReport:
     """Length of its encoded result."""
     after: tuple[int, ...] = ()
     """The steps whose results it waited for, as indices into `RunReport.steps`."""
+    critical: bool = False
+    """True: it lies on the critical path."""
 
 
 class RunReport:
@@ -55,7 +57,9 @@ class RunReport:
     def __init__(self, values: Mapping[Step[Any], Any], facts: Mapping[str, Any]) -> None:
         self._values = values
         self._critical: tuple[int, ...] = tuple(facts["critical_path"])
-        self.steps: tuple[StepReport, ...] = tuple(_step(row) for row in facts["steps"])
+        self.steps: tuple[StepReport, ...] = tuple(
+            _step(row, critical=index in self._critical) for index, row in enumerate(facts["steps"])
+        )
         self.critical_path: tuple[str, ...] = tuple(self.steps[index].name for index in self._critical)
         self.hops: int = facts["hops"]
         self.seconds: float = facts["total_us"] / 1e6
@@ -134,7 +138,7 @@ def _reporting(wanted: list[Step[Any]]) -> Finish:
     return lambda values, facts: RunReport(dict(zip(wanted, values, strict=True)), facts or {})
 
 
-def _step(row: Mapping[str, Any]) -> StepReport:
+def _step(row: Mapping[str, Any], *, critical: bool) -> StepReport:
     return StepReport(
         name=row["name"],
         node=row["node"],
@@ -143,4 +147,5 @@ def _step(row: Mapping[str, Any]) -> StepReport:
         seconds=(row["ended_us"] - row["began_us"]) / 1e6,
         bytes=row["bytes"],
         after=tuple(row["after"]),
+        critical=critical,
     )

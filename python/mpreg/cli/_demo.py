@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import os
 import shlex
 import signal
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +25,7 @@ from mpreg.cli._output import show_json, show_lines, show_table
 from mpreg.demo import sources
 
 if TYPE_CHECKING:
-    from mpreg.demo.job import Report
+    from mpreg.demo.job import Result
     from mpreg.demo.processes import Processes
 
 _INTERRUPTED = 128 + signal.SIGINT
@@ -31,20 +33,21 @@ _INTERRUPTED = 128 + signal.SIGINT
 
 @click.command()
 @click.option("--word", default="yield", show_default=True, help="The word to search; upper and lower case differ.")
+@click.option("--svg", type=click.Path(path_type=Path, dir_okay=False), help="Where to draw the run; else a new file.")
 @click.option("--keep", is_flag=True, help="Leave the mesh up until Ctrl-C, to call it from a second terminal.")
 @as_json
-def demo(*, word: str, keep: bool, json: bool) -> None:
-    """Start five nodes, search the standard library's sources with them, and show who did what."""
+def demo(*, word: str, svg: Path | None, keep: bool, json: bool) -> None:
+    """Start five nodes, search the standard library's sources in one call graph, and show who did what."""
     if not sources.WORD.fullmatch(word):
         raise click.BadParameter(f"{word!r} is no word: letters, digits and underscores", param_hint="--word")
     try:
-        asyncio.run(_demo(word, keep=keep, json=json))
+        asyncio.run(_demo(word, svg, keep=keep, json=json))
     except asyncio.CancelledError:
         click.echo("interrupted", err=True)
         sys.exit(_INTERRUPTED)
 
 
-async def _demo(word: str, *, keep: bool, json: bool) -> None:
+async def _demo(word: str, svg: Path | None, *, keep: bool, json: bool) -> None:
     from mpreg.demo.processes import NODES, five_nodes
 
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
@@ -55,8 +58,12 @@ async def _demo(word: str, *, keep: bool, json: bool) -> None:
     console.print(f"Starting {len(NODES)} nodes ...", highlight=False)
     async with five_nodes() as processes:
         console.print(f"{len(NODES)} nodes joined through the seed {processes.address}", highlight=False)
-        report = await _work(processes, word, console)
-        _show(report, processes, as_json=json)
+        result = await _work(processes, word, console)
+        picture = _drawn(result, svg)
+        if json:
+            show_json(_document(result, picture, processes.address))
+        else:
+            _show(result, picture)
         if keep:
             console.print(_second_terminal(processes.address), highlight=False, markup=False, soft_wrap=True)
             await _until_asked(task)
@@ -65,17 +72,15 @@ async def _demo(word: str, *, keep: bool, json: bool) -> None:
         raise mpreg.MpregError(f"not every node ended politely: {', '.join(impolite)}")
 
 
-async def _work(processes: Processes, word: str, console: Console) -> Report:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+async def _work(processes: Processes, word: str, console: Console) -> Result:
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from mpreg.demo import job
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
-        bar = progress.add_task("Indexing files", total=None)
-        return await job.run(
-            processes.address, word, lambda done, total: progress.update(bar, completed=done, total=total)
-        )
+        progress.add_task("Searching", total=None)
+        return await job.run(processes.address, word)
 
 
 async def _until_asked(task: asyncio.Task[Any]) -> None:
@@ -84,32 +89,55 @@ async def _until_asked(task: asyncio.Task[Any]) -> None:
     task.uncancel()
 
 
-def _show(report: Report, processes: Processes, *, as_json: bool) -> None:
-    answer = report.answer
-    if as_json:
-        show_json({
-            **dataclasses.asdict(answer),
-            "words": report.words,
-            "seconds": report.seconds,
-            "nodes": [{"node": node, **dataclasses.asdict(work)} for node, work in sorted(report.work.items())],
-            "grep": sources.grep_command(answer.word),
-            "address": processes.address,
-        })  # fmt: skip
-        return
+def _drawn(result: Result, path: Path | None) -> Path:
+    if path is None:
+        handle, name = tempfile.mkstemp(prefix="mpreg-demo-", suffix=".svg")
+        os.close(handle)
+        path = Path(name)
+    try:
+        path.write_text(result.report.svg())
+    except OSError as error:
+        raise mpreg.MpregError(f"the picture cannot be written to {path}: {error.strerror}") from None
+    return path
+
+
+def _document(result: Result, picture: Path, address: str) -> dict[str, Any]:
+    return {
+        **dataclasses.asdict(result.answer),
+        "seconds": result.report.seconds,
+        "steps": [dataclasses.asdict(step) for step in result.report.steps],
+        "critical_path": result.report.critical_path,
+        "svg": picture,
+        "grep": sources.grep_command(result.answer.word),
+        "address": address,
+    }
+
+
+def _show(result: Result, picture: Path) -> None:
+    answer, report = result.answer, result.report
     show_lines(
         f"{answer.word!r} stands {answer.total:,} times in {answer.found_in:,} of {answer.searched:,} files "
-        f"({report.words:,} words, {report.seconds:.1f} s). Most often in:",
+        f"({report.seconds:.1f} s). Most often in:",
         "",
     )
     show_table(("COUNT", "FILE"), [(f"{ranked.count:>7,}", ranked.path) for ranked in answer.top])
     show_lines("", "The same number without mpreg:", "", f"    {sources.grep_command(answer.word)}", "")
-    show_lines("Who did what:", "")
+    show_lines("Who ran which step; * = the whole waited for it:", "")
     show_table(
-        ("NODE", "SHARDS", "FILES", "WORDS", "CALLS", "CPU SECONDS"),
+        ("", "STEP", "NODE", "FROM", "SECONDS", "RESULT BYTES"),
         [
-            (node, " ".join(map(str, w.shards)), str(w.files), f"{w.words:,}", str(w.calls), f"{w.seconds:.2f}")
-            for node, w in sorted(report.work.items())
+            ("*" if s.critical else "", s.name, s.node, f"{s.started:.3f}", f"{s.seconds:.3f}", f"{s.bytes:>12,}")
+            for s in report.steps
         ],
+    )
+    *before, last = report.steps
+    made = sum(step.bytes for step in before)
+    path = sorted((step for step in report.steps if step.critical), key=lambda step: step.started)
+    show_lines(
+        "",
+        f"Critical path: {' -> '.join(f'{step.name} {step.seconds:.3f} s' for step in path)}",
+        f"The nodes kept {made / 1e6:.1f} MB of results among themselves; the answer that came here has {last.bytes:,} bytes.",
+        f"The picture of the run: {picture}",
     )
     # What the mesh says on stderr comes after it, also in a pipe.
     sys.stdout.flush()
@@ -121,7 +149,7 @@ def _second_terminal(address: str) -> str:
     command = shlex.quote(str(program.absolute())) if program.name == "mpreg" else "mpreg"
     return (
         "\nThe mesh stays up. Call it from a second terminal:\n\n"
-        f"    {command} call demo.search '\"lambda\"' top=3 --connect {address}\n"
+        f"    {command} call demo.grep '\"lambda\"' top=3 --connect {address}\n"
         f"    {command} members --connect {address}\n\n"
         "Ctrl-C ends it."
     )

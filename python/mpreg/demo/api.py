@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TypeAlias
 
 import mpreg
 
 functions = mpreg.Functions(prefix="demo.")
 
+Tokens: TypeAlias = dict[str, dict[str, int]]
+"""The words of each file and how often they stand in it; paths from the library's folder."""
+
+Page: TypeAlias = dict[str, dict[str, int]]
+"""Words that begin with the same character: in which files each stands, and how often."""
+
 
 @dataclasses.dataclass(frozen=True)
-class Hits:
-    """What one node found."""
+class Index:
+    """Where the words of some files stand."""
 
-    searched: int
-    """Files it has indexed."""
-    counts: dict[str, int]
-    """How often the word stands in each file that has it; paths from the library's folder."""
+    files: int
+    """How many files."""
+    pages: dict[str, Page]
+    """A page for every character that a word may begin with."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,38 +49,32 @@ class Answer:
     """The files that have it most often."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Work:
-    """What one node did so far."""
-
-    shards: list[int]
-    files: int
-    words: int
-    calls: int
-    seconds: float
-    """CPU time spent in its functions."""
-
-
-# Running it twice does no harm, so a call that is lost with its connection may be sent again.
+# Running one of them twice does no harm, so a step that is lost with its node may run again on another one.
 @functions.function(idempotent=True)
-def index(path: str) -> int:
-    """Reads one file of the library, counts its words and keeps the counts; returns how many words it has."""
+def tokenise(shard: int) -> Tokens:
+    """Reads the files of a shard; the node must have it (resource `shard/N`)."""
     raise NotImplementedError
 
 
 @functions.function(idempotent=True)
-def count(word: str) -> Hits:
-    """How often the word stands in the files of this node."""
+def index(shards: list[Tokens]) -> Index:
+    """One index over several shards."""
     raise NotImplementedError
 
 
 @functions.function(idempotent=True)
-async def search(word: str, top: int = 10) -> Answer:
-    """Asks every node for its counts and ranks the files."""
+def search(page: Page, word: str) -> dict[str, int]:
+    """The files that have the word, by its page of an index."""
     raise NotImplementedError
 
 
 @functions.function(idempotent=True)
-def work() -> Work:
-    """What this node did so far."""
+def rank(word: str, hits: list[dict[str, int]], *, files: list[int], top: int = 10) -> Answer:
+    """Puts together what the searches found; `files`: how many each index has."""
+    raise NotImplementedError
+
+
+@functions.function(idempotent=True)
+async def grep(word: str, top: int = 10) -> Answer:
+    """The whole search: a node runs the call graph, as the demo's client does."""
     raise NotImplementedError

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from asyncio.subprocess import Process
     from collections.abc import AsyncGenerator
 
-NODES: Final = ("shelf-1", "shelf-2", "shelf-3", "shelf-4", "shelf-5")
-RANKER: Final = NODES[-1]
+SHELVES: Final = ("shelf-1", "shelf-2", "shelf-3")
+DESKS: Final = ("desk-1", "desk-2")
+NODES: Final = SHELVES + DESKS
 _START_LIMIT: Final = 60.0
 # A node drains for at most 10 s.
 _STOP_LIMIT: Final = 20.0
@@ -53,8 +54,11 @@ class Processes:
         self._running.clear()
 
     async def _start(self, name: str) -> str:
-        shards = range(NODES.index(name), SHARDS, len(NODES))
-        arguments = [name, "--shards", *map(str, shards), *(["--ranks"] if name == RANKER else [])]
+        arguments = [name]
+        if name in SHELVES:
+            arguments += ["--shards", *map(str, range(SHELVES.index(name), SHARDS, len(SHELVES)))]
+        else:
+            arguments += ["--desk"]
         if self.address:
             arguments += ["--seed", self.address]
         pipe = asyncio.subprocess.PIPE

@@ -13,7 +13,7 @@ import zlib
 from pathlib import Path
 from typing import Final
 
-SHARDS: Final = 15
+SHARDS: Final = 12
 WORD: Final = re.compile(r"[A-Za-z0-9_]+")
 # Other people's packages, and directories without sources.
 _LEFT_OUT: Final = ("site-packages", "dist-packages", "__pycache__")
