@@ -5,6 +5,7 @@ VENV ?= .venv
 PY = $(VENV)/bin/python
 
 verify: ; ./tests/run
+docs: ; ./docs/build
 fix:
 	cargo fmt --all
 	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged

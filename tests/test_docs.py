@@ -14,7 +14,9 @@ import pytest
 from snippets import Block, blocks, run
 
 ROOT = Path(__file__).parents[1]
-LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+LINK = re.compile(r"\]\(([^)#:]*)(?:#([^):]*))?\)")
+FENCED = re.compile(r"^(```+)[^\n]*\n.*?^\1$", re.DOTALL | re.MULTILINE)
+HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
 
 
 def documents() -> list[Path]:
@@ -76,8 +78,24 @@ def test_python_in_a_document_is_python_and_links_lead_somewhere(document: Path)
     for block in blocks(document):
         if block.language == "python":
             ast.parse(block.code)
-    broken = [link for link in LINK.findall(document.read_text()) if not (document.parent / link).exists()]
-    assert broken == []
+    assert [link for link in links(document) if not leads_somewhere(document, *link)] == []
+
+
+def links(document: Path) -> list[tuple[str, str]]:
+    """Places in the repository and anchors; the site is checked by building it."""
+    return LINK.findall(FENCED.sub("", document.read_text()))
+
+
+def leads_somewhere(document: Path, place: str, anchor: str) -> bool:
+    target = document.parent / place if place else document
+    return target.exists() and (not anchor or anchor in anchors(target))
+
+
+def anchors(document: Path) -> set[str]:
+    """What GitHub makes of headings: small letters, without punctuation, hyphens for blanks."""
+    headings = HEADING.findall(FENCED.sub("", document.read_text()))
+    plain = [re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading) for heading in headings]
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in plain}
 
 
 def test_every_direct_dependency_has_its_reason() -> None:

@@ -46,7 +46,11 @@ class _NotContext:
 
 
 class Caller(native.CallerCore):
-    """Calls functions of the mesh and looks at it. Use `mpreg.Node` or `mpreg.connect()`."""
+    """Calls functions of the mesh and looks at it: what `mpreg.Node` and a client of `mpreg.connect()` have in common.
+
+    All times are seconds. Everything that is sent may raise the errors of [calls](../guides/errors.md); a node or client that
+    is not started, or closed, is a `ConnectionLostError` at once. For threads there is `SyncCaller`.
+    """
 
     _timeout: float = 30.0
 
@@ -73,7 +77,12 @@ class Caller(native.CallerCore):
         @overload
         def call(self, fn: str, /, *args: Any, **kwargs: Any) -> Call[Any]: ...
         def call(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
-            """Calls a function by its object (typed) or its name, with its own arguments. Options stand in `remote`."""
+            """Calls a function by its object (typed) or its name; every argument goes to it. Options stand in `remote`.
+
+            The call is on its way when this returns: await the `Call` for the result. Raises at once, before anything is sent,
+            `ConfigError` (a function object that no node offers, no running loop here), `EncodeError` and `TooLargeError`; what
+            the function raised, and whatever else went wrong, comes when it is awaited.
+            """
             ...
 
         @overload
@@ -94,7 +103,7 @@ class Caller(native.CallerCore):
             """The items of a generator, by its object (typed) or its name: `async for item in caller.stream(f, ...)`.
 
             The deadline covers the time to the first item. Leaving the loop, `aclose()` or dropping it cancels the
-            generator.
+            generator. A function that is no generator is a `ConfigError` that names `call`, before it starts.
             """
             ...
 
@@ -128,12 +137,19 @@ class Caller(native.CallerCore):
     @overload
     def remote(self, fn: str, /, **options: Unpack[RemoteOptions]) -> Remote[..., Any]: ...
     def remote(self, fn: Any, /, *, returns: Any = NOT_GIVEN, **options: Any) -> Any:
-        """A handle for a function, by object (typed) or name, with options for all its calls.
+        """A handle for a function, by object (typed) or name, with options for all its calls; nothing is sent yet.
 
-        - `resources`: the callee must have them all; `version`: a constraint like ">=1.2,<2"; `cluster`: one, or "*".
-        - `timeout`: seconds for the whole call; `retries`: further attempts; `wait`: seconds for a candidate to appear.
-        - `max_hops`: borders it may cross; `sticky`: calls with one value go to one candidate.
-        - `metadata`: travels with the call to `ctx.metadata`; `returns`: the result's type, for calls by name.
+        - `resources`: the callee must have them all; at most 64.
+        - `version`: a constraint like ">=1.2,<2" or "^1.2"; exactly "1.2.0". For a function object: compatible with its own.
+        - `cluster`: one, or "*"; in this version another one than the own is `NoRouteError`.
+        - `timeout`: seconds for the whole call, further attempts included, 0.001 to 86,400; by default the caller's.
+        - `retries`: further attempts where the function provably did not start, or is idempotent; 0 to 100, by default 2.
+        - `wait`: seconds for a candidate to appear, by default 0.5; then it is `FunctionNotFoundError`.
+        - `max_hops`: cluster borders it may cross, 0 to 16; `sticky`: calls with one text or number go to one candidate.
+        - `metadata`: strings by name, at most 4 KiB, that travel along to `ctx.metadata`.
+        - `returns`: the result's type, for calls by name; without it a result is plain values.
+
+        An option that means nothing is a `ConfigError` here.
         """
         return prepare(Remote[Any, Any], self, fn, options, returns)
 
@@ -212,7 +228,8 @@ class Caller(native.CallerCore):
 
         `items` may be asynchronous and endless: it is read only as fast as results leave. `fn` is a function object, a
         name or a handle; each item is its first argument, `kwargs` goes to every call and each call has its own
-        deadline. `ordered=False` gives results as they come; `errors="yield"` an `Outcome` per item.
+        deadline. `concurrency` is 1 to 65,536, by default 256. `ordered=False` gives results as they come.
+        `errors="yield"` gives an `Outcome` per item; else the first error ends the map, and cancels the rest.
         """
         handle = prepared(fn if isinstance(fn, native.RemoteCore) else self._prepare(fn), errors)
         more = dict(kwargs or {})
@@ -255,23 +272,28 @@ class Caller(native.CallerCore):
     async def catalog(
         self, *, function: str | None = None, resources: Iterable[str] = (), cluster: str | None = None
     ) -> list[FunctionEntry]:
-        """The functions of the own cluster: `function` is a glob over names, `resources` must all be there."""
+        """The functions of the own cluster, one entry for each node that offers one.
+
+        `function` is a glob over names ("shop.*"); `resources` must all be there.
+        """
         question = looks.catalog_question(function, resources, cluster)
         return looks.catalog_answer(await self._request("catalog", question, self._timeout))
 
     async def describe(self, fn: str | Callable[..., Any], /) -> FunctionDescription:
-        """Signature, doc, versions and resources of a function, and who offers it."""
+        """Signature, doc, versions and resources of a function, and who offers it; else `FunctionNotFoundError`."""
         return looks.describe_answer(await self._request("describe", looks.describe_question(fn), self._timeout))
 
     async def explain(
         self, fn: str | Callable[..., Any], /, *, sticky: str | int | None = None, **options: Unpack[SelectionOptions]
     ) -> Explanation:
-        """Where a call would go now, and for every other candidate why not there."""
+        """Where a call with these options (`resources`, `version`, `cluster`) would go now, and for every other candidate why
+        not there. Nothing is called.
+        """
         question = looks.explain_question(fn, {**options, "sticky": sticky})
         return looks.explain_answer(await self._request("explain", question, self._timeout))
 
     async def members(self) -> list[Member]:
-        """The nodes of the own cluster, departed ones for ten minutes; clients never."""
+        """The nodes of the own cluster, itself included, departed ones for ten minutes; clients never."""
         return looks.members_answer(await self._request("members", {}, self._timeout))
 
     async def wait_for(
@@ -283,7 +305,7 @@ class Caller(native.CallerCore):
         timeout: float = 10.0,  # noqa: ASYNC109 - carried as a deadline to the node that waits
         **options: Unpack[SelectionOptions],
     ) -> None:
-        """Returns when `fn` can be called on that many nodes, else `DeadlineExceededError`."""
+        """Returns when `fn` can be called on that many nodes; `DeadlineExceededError` after `timeout` seconds (10)."""
         question, limit = looks.wait_question(fn, nodes, timeout, options)
         await self._request("wait_for", question, limit)
 

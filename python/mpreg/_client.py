@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class Client(Caller):
     """An open connection to an entry node; made by `mpreg.connect`. Thread-safe, good for several loops.
 
-    It reconnects by itself, to the next address if need be; calls wait for that within their deadline.
+    It reconnects by itself, to the next address if need be; calls wait for that within their deadline, and are then
+    `ConnectionLostError`.
     """
 
     def __init__(self, core: native.ClientCore, timeout: float) -> None:
@@ -31,7 +32,7 @@ class Client(Caller):
 
     @property
     def entry(self) -> str | None:
-        """The node it is connected to now."""
+        """The node it is connected to now, `cluster/name/instance`; None between two."""
         return self._core.entry
 
     async def close(self) -> None:
@@ -97,7 +98,10 @@ class Connecting:
 def connect(*addresses: str, timeout: float | None = None, config: Config | None = None) -> Connecting:
     """Opens a client: `async with mpreg.connect("127.0.0.1:7000") as client`, or `client = await mpreg.connect()`.
 
-    `addresses` are nodes to enter by, in the order they are tried; none: `MPREG_SEEDS`. Tries for 5 s, then
-    `ConnectionLostError` that names each try. `timeout` is the deadline of calls that name none (30 s).
+    - `addresses`: nodes to enter by ("host:port", "unix:/path"), in the order they are tried; none: `MPREG_SEEDS`.
+    - `timeout`: deadline of calls that name none, in seconds (30).
+    - `config`: certificates and other settings; what it leaves out is read from `MPREG_*` and `mpreg.toml`.
+
+    Tries for 5 s, then `ConnectionLostError` that names each try; `AuthError` if it was refused; `ConfigError` without any address.
     """
     return Connecting(addresses, timeout, config)

@@ -34,7 +34,10 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """Settings of a node or a client. Times are seconds, sizes bytes. What is not given here is looked up at start."""
+    """Settings of a node or a client. Times are seconds, sizes bytes. What is not given here is looked up at start.
+
+    Frozen. A wrong name or value is a `ConfigError` here, values that contradict each other are one at the start.
+    """
 
     data_dir: Path | None = None
     """Where a node keeps its key and its data; without it nothing is kept."""
@@ -106,7 +109,7 @@ class Config:
         _sources: ClassVar[dict[str, str]]  # of the instance; a plain annotation would make it a field
 
     def replace(self, **changes: Any) -> Config:
-        """A copy in which `changes` count as given in code."""
+        """A copy in which `changes` count as given in code; a wrong name or value is a `ConfigError`."""
         return made({**self.given(), **changes}, {**self.sources, **dict.fromkeys(changes, "code")})
 
     def given(self) -> dict[str, Any]:

@@ -65,14 +65,14 @@ class Context:
 
     @property
     def sync(self) -> SyncCaller:
-        """The node's calling surface without `await`, for plain functions in worker threads."""
+        """The node's calling surface without `await`, for plain functions in worker threads; on a loop, `ConfigError`."""
         if _on_a_loop():
             raise ConfigError("ctx.sync would block the event loop: use `await ctx.node.call(...)` here")
         return self.node.blocking
 
     @property
     def state(self) -> Any:
-        """What the node's lifespan yielded."""
+        """What the node's lifespan yielded, in this process."""
         return self._state
 
     @property
@@ -102,7 +102,7 @@ class Context:
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """What the caller gave as `metadata=`."""
+        """What the caller gave as `metadata=`, strings by name."""
         return self._facts.metadata
 
     @property
@@ -116,7 +116,7 @@ class Context:
         return self._facts.cancelled
 
     def check(self) -> None:
-        """Raises if nobody waits for the result any more."""
+        """Raises `DeadlineExceededError` or `CancelledByPeerError` if nobody waits for the result any more."""
         if self._facts.remaining <= 0:
             raise DeadlineExceededError(f"the deadline of {self.function} passed while it ran", executed="yes")
         if self._facts.cancelled:

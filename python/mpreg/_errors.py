@@ -46,27 +46,26 @@ _RETRYABLE: Final = frozenset(
 
 
 class MpregError(Exception):
-    """Base of all errors of mpreg. Its message says what to do next.
-
-    `code`: what went wrong, in snake case ("function_not_found").
-    `executed`: "no" (provably not started), "yes", or "unknown".
-    `node`: the node that answered, was lost or let the deadline pass ("eu/pricing/7f3a90"). None: the call never left,
-    or at a deadline the client did not hear which node has it.
-    `path`: where the call went: clusters walked, a client's entry node, and the nodes tried, in order.
-    `retryable`: calling again is safe and may succeed.
-    `ledger`: seconds by stage: queue (no candidate, no credit, no free slot), wire (both ways, with what nobody could
-    tell), interpreter (no free thread), loop (it was busy), handler (the function with all it waited for).
-    `attempts`: how often the call was sent, by a client to its entry node; 0 if it never left.
-    `retry_after`: seconds after which a new try makes sense, or None.
-    """
+    """Base of all errors of mpreg. Its message says what to do next."""
 
     code: str = "internal"
+    """What went wrong, in snake case ("function_not_found"); for programs, logs and metrics."""
     executed: Executed = "unknown"
+    """Whether the function ran: "no" (provably not started), "yes", or "unknown"."""
     node: str | None = None
+    """The node that answered, was lost or let the deadline pass ("eu/pricing/7f3a90").
+
+    None: the call never left, or at a deadline the client did not hear which node has it.
+    """
     path: tuple[str, ...] = ()
+    """Where the call went: clusters walked, a client's entry node, and the nodes tried, in order."""
     ledger: Mapping[str, float] = _NOTHING
+    """Seconds by stage: `queue` (no candidate, no credit, no free slot), `wire` (both ways, with what nobody could tell),
+    `interpreter` (no free thread), `loop` (it was busy), `handler` (the function with all it waited for)."""
     attempts: int = 0
+    """How often the call was sent, by a client to its entry node; 0 if it never left."""
     retry_after: float | None = None
+    """Seconds after which a new try makes sense, if that is known."""
     _retryable: bool | None = None
 
     def __init__(self, message: str = "", **fields: Any) -> None:
@@ -97,7 +96,7 @@ class ConfigError(MpregError, ValueError):
 
 
 class ConnectionLostError(MpregError, ConnectionError):
-    """No connection, or it broke."""
+    """No connection, or it broke. A client or node that is closed or not started raises it at once, with `executed` "no"."""
 
     code = "connection_lost"
 
@@ -114,14 +113,14 @@ class CallError(MpregError):
 
 
 class FunctionNotFoundError(CallError, LookupError):
-    """No live candidate for what was asked."""
+    """No live candidate for what was asked. The message says what there is, and the nearest names."""
 
     code = "function_not_found"
     executed = "no"
 
 
 class NoRouteError(CallError):
-    """The destination cannot be reached from here."""
+    """The destination cannot be reached from here, as is every other cluster in this version."""
 
     code = "no_route"
     executed = "no"
@@ -170,16 +169,17 @@ class PermissionDeniedError(CallError, PermissionError):
 class RemoteError(CallError):
     """The function raised. Also an instance of what it raised: `except ValueError` works.
 
-    `type_name`: the class as the callee names it ("shop.OutOfStock").
-    `data`: the exception's `args`, or None if they could not be sent.
-    `traceback`: the callee's traceback as text, within one cluster.
+    With `code` "bad_arguments" and `executed` "no" the arguments did not fit the signature; it is a `TypeError`, too.
     """
 
     code = "remote"
     executed = "yes"
     type_name: str = "Exception"
+    """The class as the callee names it ("shop.OutOfStock")."""
     data: tuple[Any, ...] | None = None
+    """The exception's `args`, or None if they could not be sent."""
     traceback: str | None = None
+    """The callee's traceback as text, within one cluster."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The class was made here and has no name to import; it is made again from what it stands for.
@@ -188,14 +188,12 @@ class RemoteError(CallError):
 
 
 class GraphError(CallError):
-    """A step of a call graph failed; its own error is `__cause__`. `executed`, `node` and `attempts` are that step's.
-
-    `step`: the name of its function. None: it is not known which one, as when the run's deadline passed here first; then
-    the cause is a `DeadlineExceededError`.
-    """
+    """A step of a call graph failed; its own error is `__cause__`. `executed`, `node` and `attempts` are that step's."""
 
     code = "graph"
     step: str | None = None
+    """The name of its function. None: it is not known which one, as when the run's deadline passed here first; then the
+    cause is a `DeadlineExceededError`."""
 
 
 class PayloadError(MpregError):
@@ -203,20 +201,20 @@ class PayloadError(MpregError):
 
 
 class EncodeError(PayloadError):
-    """A value cannot be sent."""
+    """A value cannot be sent: its type, or how deep it nests. Of a result, `executed` is "yes"."""
 
     code = "encode"
     executed = "no"
 
 
 class DecodeError(PayloadError):
-    """A value cannot be read, or does not fit its hint."""
+    """A value cannot be read, or does not fit its hint. Of an argument, `executed` is "no", of a result "yes"."""
 
     code = "decode"
 
 
 class TooLargeError(PayloadError):
-    """A value is larger than allowed."""
+    """A value is larger than allowed: `max_value_bytes`, here or there. Of a result, `executed` is "yes"."""
 
     code = "too_large"
     executed = "no"

@@ -185,13 +185,15 @@ class Offering:
         `@node.function` takes the function's own name; `@node.function("shop.score", version="1.2.0", ...)` says more:
 
         - `version`: three numbers, "1.0.0" by default; `id`: identity across renames, by default the name.
-        - `resources`: what it needs or has at hand, in addition to the node's; `tags`: free annotations.
+        - `resources`: what it has at hand, in addition to the node's; `tags`: free annotations.
         - `idempotent`: running it twice does no harm, so a lost call may be sent again.
-        - `concurrency`: how many run at one time; `timeout`: seconds, cuts every caller's deadline.
+        - `concurrency`: how many run at one time on this node; `timeout`: seconds, cuts every caller's deadline.
         - `inline`: run a tiny plain function on the loop instead of in a worker thread.
         - `raises`: exception classes that callers who declare them too get back as themselves.
         - `scope`: "local" (this node object), "cluster", or "global" (also trusted clusters).
         - `doc`: by default the docstring; `implements`: a declaration whose name, version and signature it takes.
+
+        A wrong option or name, a name and version offered twice, a method without its object: `ConfigError`, here.
         """
         if target is None or isinstance(target, str):
 
@@ -220,7 +222,8 @@ class Functions(Offering):
     """A group of functions for one or more nodes: `node.include(group)`. It has every decorator of a node.
 
     `prefix` stands before each name ("shop."); `resources` and `tags` are united with each function's own.
-    Functions added later reach the nodes that include the group already.
+    Functions added later reach the nodes that include the group already. It is also how a shared module declares functions that
+    others implement: `@node.function(implements=...)`.
     """
 
     def __init__(

@@ -35,6 +35,7 @@ class StepReport:
     node: str
     """Who ran it: `cluster/name/instance`."""
     cluster: str
+    """That node's."""
     started: float
     """Seconds from the start of the run to when the step was sent."""
     seconds: float

@@ -71,7 +71,7 @@ class Map(_Progress, AsyncIterator[_T_co], Generic[_T_co]):
         return result
 
     async def aclose(self) -> None:
-        """Cancels what is under way."""
+        """Cancels what is under way. Twice changes nothing."""
         await self._results.aclose()
 
     async def __aenter__(self) -> Self:
@@ -107,7 +107,7 @@ class SyncMap(_Progress, Iterator[_T_co], Generic[_T_co]):
         return result
 
     def close(self) -> None:
-        """Cancels what is under way."""
+        """Cancels what is under way. Twice changes nothing."""
         self._results.close()
 
     def __enter__(self) -> Self:

@@ -146,27 +146,35 @@ ambient: Final[ContextVar[CallContext | None]]
 class Call(Coroutine[Any, Any, _T_co]):
     """A call under way: sent when it was made, awaited once, by any loop of the process that made it.
 
-    `__await__` hands out the inner exact future's iterator. Dropped unawaited it cancels and warns (RuntimeWarning).
+    Awaited it gives the result or raises what the call came to. Good for `asyncio.gather`, `wait_for`, `create_task`,
+    `TaskGroup`. Cancelling the task that awaits it cancels the function where it runs. Dropped unawaited it is cancelled with
+    a RuntimeWarning.
     """
 
+    # `__await__` hands out the inner exact future's iterator.
+
     def __await__(self) -> Generator[Any, Any, _T_co]: ...
-    def send(self, _value: Any) -> Any: ...
-    def throw(self, typ: Any, val: Any = None, tb: Any = None) -> Any: ...
-    def close(self) -> None: ...
+    def send(self, _value: Any) -> Any:
+        """For event loops: it is a coroutine."""
+    def throw(self, typ: Any, val: Any = None, tb: Any = None) -> Any:
+        """For event loops."""
+    def close(self) -> None:
+        """Cancels the call without awaiting it, and without the warning. Twice changes nothing."""
     def __class_getitem__(cls, item: Any) -> GenericAlias: ...
 
 @final
 class Stream(AsyncIterator[_T_co]):
-    """Items of a stream: asked for when it was made, read by one task of the loop that made it.
+    """Items of a stream, by `async for`: asked for when it was made, read by one task of the loop that made it.
 
     A batch of items is read without a pass of the loop. Dropped, closed, or its reading task cancelled, it cancels the
-    generator; dropped without ever being iterated it warns (RuntimeWarning).
+    generator; dropped without ever being iterated it warns (RuntimeWarning). What the generator raised, and a connection that
+    broke (`ConnectionLostError`), comes after the items before it. Also an async context manager, which closes it at the end.
     """
 
     def __aiter__(self) -> Self: ...
     def __anext__(self) -> Coroutine[Any, Any, _T_co]: ...
     def ready(self, limit: int) -> list[_T_co]:
-        """What is there already, at most `limit` items."""
+        """Takes what is there already, at most `limit` items, without waiting; an empty list if nothing is."""
     def close(self) -> None:
         """Cancels the generator; what was not read is dropped. From any thread; twice changes nothing."""
     def aclose(self) -> Coroutine[Any, Any, None]:
@@ -179,8 +187,8 @@ class Stream(AsyncIterator[_T_co]):
 class Step(Generic[_T_co]):
     """A call that is to be made as a part of a graph: a reference to its result, to give to other steps or to `run`.
 
-    `step["rows"]` and `step[0]` refer to a key, field or index of the result. Compares by identity. It has no length,
-    truth, iteration or `in`.
+    Made by `caller.step(...)`. `step["rows"]`, `step[0]` and `step[-1]` refer to a key, field or index of the result, as steps of
+    their own. Compares by identity. Length, truth, iteration and `in` are a `TypeError`: the result is not there yet.
     """
 
     # A name or number is looked up in the result, whose type is known where it is made only.
@@ -214,7 +222,9 @@ class _Endpoint:
     def step(self, target: Callable[..., Coroutine[Any, Any, _R]], /, *args: Any, **kwargs: Any) -> Step[_R]:
         """A call as a step of a graph, for `run` or as an argument of other steps. Nothing is sent yet.
 
-        By function object or name. Steps may stand anywhere among the arguments, also inside lists, tuples and dicts.
+        By function object or name, with the function's own arguments; options stand in `remote(...).step(...)`. Steps may stand
+        anywhere among the arguments, also inside lists, tuples and dicts. Arguments are encoded at once: those that do not fit
+        the signature of a function object are a `TypeError`, a value that cannot be sent is an `EncodeError`.
         """
     @overload
     def step(self, target: Callable[..., _R], /, *args: Any, **kwargs: Any) -> Step[_R]: ...

@@ -44,12 +44,17 @@ _STOPPED: Final = "this node is not started: use `async with node:`, node.runnin
 class Node(Caller, Offering):
     """A process of the mesh. Offers functions with `@node.function`, calls them like a client.
 
-    - `name`: what it is, by default the program's name; `instance`: told apart from others of that name by it.
-    - `resources`: offered by every function of this node; `listen`: its one address, port 0 = the system chooses.
-    - `seeds`: any members of the own cluster; `links`: nodes of other clusters; `trust`: those clusters.
-    - `max_hops`: cluster borders a call may cross.
+    - `name`: what it is, by default the program's name; processes of one name are replicas.
+    - `instance`: told apart from others of that name by it, by default generated; give one only to what exists once.
+    - `cluster`: by default "default"; nodes of one cluster find and call each other.
+    - `resources`: words for what it has at hand, at most 64, offered by every function of this node.
+    - `listen`: its one address, "host:port" or "unix:/path"; by default "127.0.0.1:0". Port 0: the system chooses.
+    - `seeds`: addresses of any members of the own cluster.
+    - `links`, `trust`, `max_hops`: for calls between clusters, which are not there yet.
     - `lifespan`: async context manager function; what it yields is `node.state` and `ctx.state`.
     - `config`: everything else. What is left out is read at start from `MPREG_*` and `mpreg.toml`.
+
+    Making one does no I/O and starts no thread; a wrong value is a `ConfigError` here.
     """
 
     def __init__(
@@ -103,7 +108,7 @@ class Node(Caller, Offering):
 
     @property
     def id(self) -> str:
-        """`name/instance`, unique within its cluster. Known once started."""
+        """`name/instance`, unique within its cluster. Known once started; before and after, `ConfigError`."""
         return self._started().id
 
     @property
@@ -113,7 +118,7 @@ class Node(Caller, Offering):
 
     @property
     def address(self) -> str:
-        """Where it listens, with the real port. Known once started."""
+        """Where it listens, "host:port" with the real port. Known once started; before and after, `ConfigError`."""
         return self._started().address
 
     @property
@@ -123,12 +128,12 @@ class Node(Caller, Offering):
 
     @property
     def state(self) -> Any:
-        """What the lifespan yielded."""
+        """What the lifespan yielded; None while the node is not started."""
         return self._state
 
     @property
     def blocking(self) -> SyncCaller:
-        """The same calling surface without `await`, for other threads than the node's own."""
+        """The same calling surface without `await`, for other threads than the node's own. `ConfigError` unless started."""
         if self._run is None:
             raise ConfigError(_STOPPED)
         return self._run.blocking
@@ -136,13 +141,19 @@ class Node(Caller, Offering):
     # --- what it offers ---
 
     def include(self, functions: Functions) -> None:
-        """Offers a group's functions too, also those it gets later. At any time; twice changes nothing."""
+        """Offers a group's functions too, also those it gets later. At any time; twice changes nothing.
+
+        A name and version that this node offers already is a `ConfigError`.
+        """
         for definition in functions.definitions:
             self._add(definition)
         functions.join(self)
 
     def remove(self, what: str | Functions | Callable[..., Any], version: str | None = None) -> None:
-        """Takes back a function (all versions unless one is given) or a group; running calls finish."""
+        """Takes back a function (all versions unless one is given) or a group; running calls finish.
+
+        By name, function object or group; what this node does not offer is a `ConfigError`.
+        """
         if isinstance(what, Functions):
             what.part(self)
             keys = {definition.key for definition in what.definitions}
@@ -176,11 +187,19 @@ class Node(Caller, Offering):
     # --- its life ---
 
     async def start(self) -> None:
-        """Joins the mesh. Returns when joined; alone when it has no seeds, or none answered within 3 s."""
+        """Joins the mesh. Returns when joined; alone when it has no seeds, or none answered within 3 s.
+
+        `ConfigError`: settings that are wrong or contradict each other, a port in use, a fixed instance that is alive already,
+        a node that is started already. What the lifespan raises stops the start.
+        """
         await start_in(self, Surroundings.of_process(), {})
 
     async def stop(self, reason: LeaveReason = "graceful_shutdown") -> None:
-        """Drains, says goodbye, stops. Twice changes nothing; afterwards it may be started again."""
+        """Drains, says goodbye, stops. Twice changes nothing; afterwards it may be started again.
+
+        Running calls may end for up to `drain_timeout` seconds (10), then they are cancelled. `reason` is what others see in
+        `members()`: "graceful_shutdown", "maintenance", "cluster_rebalance" or "manual_removal".
+        """
         if reason not in _REASONS:
             raise ConfigError(f"reason takes one of {', '.join(_REASONS)}, not {reason!r}{hint(str(reason), _REASONS)}")
         run = self._run
@@ -217,7 +236,10 @@ class Node(Caller, Offering):
         def __exit__(self, *_: object) -> None: ...
 
     def serve(self) -> None:
-        """Runs the node until SIGTERM or Ctrl-C, then drains and leaves. For `if __name__ == "__main__":`."""
+        """Runs the node until SIGTERM or Ctrl-C, then drains and leaves. For `if __name__ == "__main__":`.
+
+        The same signal again ends the process at once. Needs the main thread and no running loop, else `ConfigError`.
+        """
         if threading.current_thread() is not threading.main_thread():
             raise ConfigError("serve() handles signals and needs the main thread; elsewhere use node.running()")
         with contextlib.suppress(RuntimeError):
@@ -227,7 +249,10 @@ class Node(Caller, Offering):
 
     @contextlib.contextmanager
     def running(self) -> Generator[SyncCaller]:
-        """Runs the node on a loop of its own in a background thread; gives the blocking calling surface."""
+        """Runs the node on a loop of its own in a background thread: `with node.running() as mesh:`.
+
+        Gives the blocking calling surface. Raises what `start` raises.
+        """
         native.refuse_on_serving_loop("node.running()")
         portal = Portal()
         try:

@@ -8,16 +8,15 @@ _T_co = TypeVar("_T_co", covariant=True)
 
 
 class Outcome(Generic[_T_co]):
-    """A value or an error.
-
-    `node` is who it came from; None for an item of `map` that failed before any node was found.
-    """
+    """A value or an error."""
 
     __slots__ = ("_value", "error", "node")
 
     def __init__(self, *, node: str | None, value: Any = None, error: BaseException | None = None) -> None:
         self.node = node
+        """Who it came from: `cluster/name/instance`. None for an item of `map` that failed before any node was found."""
         self.error = error
+        """What the call raised; None if there is a value."""
         self._value = value
 
     @property

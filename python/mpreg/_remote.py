@@ -54,7 +54,7 @@ class Remote(native.RemoteCore, Generic[_P, _R_co]):
     if TYPE_CHECKING:
 
         def __call__(self, /, *args: _P.args, **kwargs: _P.kwargs) -> Call[_R_co]:
-            """Sends the call; await what it returns."""
+            """Sends the call; await what it returns. Raises as `Caller.call` does."""
             ...
 
         # A parameter takes a step in place of its value, so the arguments have no types of their own.
@@ -79,7 +79,10 @@ class Remote(native.RemoteCore, Generic[_P, _R_co]):
         stream = native.RemoteCore.open_stream
 
     async def call_all(self, /, *args: _P.args, **kwargs: _P.kwargs) -> list[Outcome[_R_co]]:
-        """Calls every matching node known now, and answers for each; a node that fails is an `Outcome` with its error."""
+        """Calls every matching node known now, and answers for each; a node that fails is an `Outcome` with its error.
+
+        Nobody there after `wait` is `FunctionNotFoundError`; arguments that cannot be sent are an `EncodeError`.
+        """
         return await call_candidates(await self.candidates(), args, kwargs)
 
 

@@ -50,7 +50,7 @@ class _NotContext:
 
 
 class SyncRemote(native.RemoteCore, Generic[_P, _R_co]):
-    """What `SyncCaller.remote(...)` returns: call it like the function, it waits for the result."""
+    """What `SyncCaller.remote(...)` returns: call it like the function, it waits for the result. Immutable; for all threads."""
 
     if TYPE_CHECKING:
         _portal: Portal
@@ -70,7 +70,7 @@ class SyncRemote(native.RemoteCore, Generic[_P, _R_co]):
             self._portal = caller.portal
 
     def submit(self, /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_R_co]:
-        """Starts the call and returns at once."""
+        """Starts the call and returns at once; cancelling the future cancels the call."""
         return self._portal.submit(lambda: self.call(*args, **kwargs))
 
     @overload
@@ -80,7 +80,7 @@ class SyncRemote(native.RemoteCore, Generic[_P, _R_co]):
     @overload
     def stream(self, /, *args: _P.args, **kwargs: _P.kwargs) -> SyncStream[_R_co]: ...
     def stream(self, /, *args: Any, **kwargs: Any) -> Any:
-        """Asks for the items of a generator; `for` over what it returns."""
+        """Asks for the items of a generator; `for` over what it returns, in one thread."""
         return SyncStream[Any](self._portal, lambda: self.open_stream(*args, **kwargs))
 
     def call_all(self, /, *args: _P.args, **kwargs: _P.kwargs) -> list[Outcome[_R_co]]:
@@ -90,7 +90,11 @@ class SyncRemote(native.RemoteCore, Generic[_P, _R_co]):
 
 
 class SyncCaller(native.BlockingCore):
-    """Calls functions of the mesh and looks at it, from any thread. `mpreg.SyncClient`, `ctx.sync`, `node.running()`."""
+    """Calls functions of the mesh and looks at it, from any thread: `SyncClient`, `ctx.sync`, `node.blocking`, `node.running()`.
+
+    The verbs of `Caller`, with the same arguments and errors; they wait where those are awaited, and Ctrl-C ends the wait. On
+    a thread whose loop runs a node's functions they are a `ConfigError`, because that node would stop.
+    """
 
     _timeout: float = 30.0
 
@@ -117,7 +121,7 @@ class SyncCaller(native.BlockingCore):
         @overload
         def call(self, fn: str, /, *args: Any, **kwargs: Any) -> Any: ...
         def call(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
-            """Calls a function by its object (typed) or its name and waits for the result."""
+            """Calls a function by its object (typed) or its name and waits for the result; see `Caller.call`."""
             ...
 
     @overload
@@ -135,7 +139,10 @@ class SyncCaller(native.BlockingCore):
     @overload
     def stream(self, fn: str, /, *args: Any, **kwargs: Any) -> SyncStream[Any]: ...
     def stream(self, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """The items of a generator, by its object (typed) or its name: `for item in caller.stream(f, ...)`."""
+        """The items of a generator, by its object (typed) or its name: `for item in caller.stream(f, ...)`.
+
+        See `Caller.stream`.
+        """
         handle = self._prepare(fn)
         return SyncStream[Any](self.portal, lambda: handle.open_stream(*args, **kwargs))
 
@@ -268,7 +275,10 @@ class SyncCaller(native.BlockingCore):
         errors: Errors = "raise",
         kwargs: Mapping[str, Any] | None = None,
     ) -> SyncMap[Any]:
-        """Calls `fn` for each item, at most `concurrency` at one time; see `Caller.map`."""
+        """Calls `fn` for each item, at most `concurrency` (1 to 65,536) at one time; see `Caller.map`.
+
+        Items are read, and results given, on the calling thread.
+        """
         handle = prepared(fn if isinstance(fn, native.RemoteCore) else self._prepare(fn), errors)
         more = dict(kwargs or {})
         return SyncMap(
@@ -307,23 +317,23 @@ class SyncCaller(native.BlockingCore):
     def catalog(
         self, *, function: str | None = None, resources: Iterable[str] = (), cluster: str | None = None
     ) -> list[FunctionEntry]:
-        """The functions of the own cluster: `function` is a glob over names, `resources` must all be there."""
+        """The functions of the own cluster; see `Caller.catalog`."""
         question = looks.catalog_question(function, resources, cluster)
         return looks.catalog_answer(self._request_blocking("catalog", question, self._timeout))
 
     def describe(self, fn: str | Callable[..., Any], /) -> FunctionDescription:
-        """Signature, doc, versions and resources of a function, and who offers it."""
+        """Signature, doc, versions and resources of a function, and who offers it; else `FunctionNotFoundError`."""
         return looks.describe_answer(self._request_blocking("describe", looks.describe_question(fn), self._timeout))
 
     def explain(
         self, fn: str | Callable[..., Any], /, *, sticky: str | int | None = None, **options: Unpack[SelectionOptions]
     ) -> Explanation:
-        """Where a call would go now, and for every other candidate why not there."""
+        """Where a call would go now, and for every other candidate why not there; see `Caller.explain`."""
         question = looks.explain_question(fn, {**options, "sticky": sticky})
         return looks.explain_answer(self._request_blocking("explain", question, self._timeout))
 
     def members(self) -> list[Member]:
-        """The nodes of the own cluster, departed ones for ten minutes; clients never."""
+        """The nodes of the own cluster, itself included, departed ones for ten minutes; clients never."""
         return looks.members_answer(self._request_blocking("members", {}, self._timeout))
 
     def wait_for(
@@ -335,7 +345,7 @@ class SyncCaller(native.BlockingCore):
         timeout: float = 10.0,
         **options: Unpack[SelectionOptions],
     ) -> None:
-        """Returns when `fn` can be called on that many nodes, else `DeadlineExceededError`."""
+        """Returns when `fn` can be called on that many nodes; `DeadlineExceededError` after `timeout` seconds (10)."""
         question, limit = looks.wait_question(fn, nodes, timeout, options)
         self._request_blocking("wait_for", question, limit)
 
@@ -362,8 +372,11 @@ class SyncCaller(native.BlockingCore):
 class SyncClient(SyncCaller):
     """A client for threads: connected when it is made, closed by `with` or `close()`. Thread-safe.
 
-    `addresses`: nodes to enter by, in the order they are tried; none: `MPREG_SEEDS`. `timeout`: deadline of calls that
-    name none.
+    - `addresses`: nodes to enter by ("host:port", "unix:/path"), in the order they are tried; none: `MPREG_SEEDS`.
+    - `timeout`: deadline of calls that name none, in seconds (30).
+    - `config`: certificates and other settings; what it leaves out is read from `MPREG_*` and `mpreg.toml`.
+
+    Tries for 5 s, then `ConnectionLostError` that names each try; `AuthError` if it was refused; `ConfigError` without any address.
     """
 
     def __init__(self, *addresses: str, timeout: float | None = None, config: Config | None = None) -> None:
@@ -379,7 +392,7 @@ class SyncClient(SyncCaller):
 
     @property
     def entry(self) -> str | None:
-        """The node it is connected to now."""
+        """The node it is connected to now, `cluster/name/instance`; None between two."""
         return self._core.entry
 
     def close(self) -> None:

@@ -34,17 +34,25 @@ class FunctionEntry(_View):
     """One function on one node."""
 
     name: str
+    """What it is called by."""
     id: str
+    """What it is across renames; its name unless it was given one."""
     version: str
+    """Three numbers, "1.2.0", with a pre-release behind them if it is one."""
     node: str
-    """`cluster/name/instance`."""
+    """Who offers it: `cluster/name/instance`."""
     cluster: str
+    """Its node's."""
     resources: frozenset[str]
     """The function's and its node's."""
     tags: Mapping[str, str] = dataclasses.field(default_factory=dict[str, str])
+    """Free annotations."""
     scope: Literal["local", "cluster", "global"] = "global"
+    """Who may see and call it."""
     signature: str = ""
+    """As callers see it, "(sku: str, *, qty: int = 1) -> float"; a `Context` is left out."""
     doc: str = ""
+    """Its docstring."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,14 +60,19 @@ class FunctionDescription(_View):
     """A function with all who offer it; signature and doc are those of its highest version."""
 
     name: str
+    """What it is called by."""
     id: str
+    """What it is across renames."""
     signature: str
+    """As callers see it."""
     doc: str
+    """Its docstring."""
     versions: tuple[str, ...]
     """Highest first."""
     resources: frozenset[str]
     """All that some node offers it with."""
     entries: tuple[FunctionEntry, ...]
+    """It on each node that offers it, in each of its versions."""
 
     @classmethod
     def _converted(cls, name: str, value: Any) -> Any:
@@ -69,7 +82,7 @@ class FunctionDescription(_View):
 
     @property
     def nodes(self) -> tuple[str, ...]:
-        """Who offers it."""
+        """Who offers it, sorted: `cluster/name/instance`."""
         return tuple(sorted({entry.node for entry in self.entries}))
 
 
@@ -80,7 +93,9 @@ class Member(_View):
     id: str
     """`name/instance`."""
     name: str
+    """What it is; replicas share it."""
     cluster: str
+    """Its cluster, the same for all."""
     state: Literal["alive", "busy", "suspect", "down", "left"]
     """"busy": alive, but its event loop has not come for its work for a second."""
     stack: str | None = None
@@ -102,13 +117,19 @@ class Candidate(_View):
     """One possible callee, and why it was chosen or not."""
 
     node: str
+    """`cluster/name/instance`."""
     cluster: str
+    """Its node's."""
     version: str
+    """The version that it offers."""
     score: float | None
-    """Smaller is better; None if it was ruled out before scoring."""
+    """Calls under way at its node, as far as that is known; smaller is better. None if it was ruled out before scoring."""
     reason: str
+    """Why not it ("lower version", "lacks a resource", "draining", "as good as the chosen one"), or "chosen"."""
     chosen: bool = False
+    """True for one of them at most."""
     route: tuple[str, ...] = ()
+    """The nodes on the way to it, both ends included; empty if there is none."""
 
     @classmethod
     def _converted(cls, name: str, value: Any) -> Any:
@@ -120,6 +141,7 @@ class Explanation(_View):
     """How a call would be placed now."""
 
     chosen: str | None
+    """Where the call would go: `cluster/name/instance`. None: nowhere, and `candidates` say why."""
     candidates: tuple[Candidate, ...]
     """Best first, those ruled out last."""
 
@@ -135,6 +157,7 @@ class Change(_View):
     what: Literal["added", "changed", "removed", "conflict"]
     """"conflict": two owners differ in what they call by one name and version."""
     entry: FunctionEntry
+    """The function as it is now; of a removed one, as it was."""
 
     @classmethod
     def _converted(cls, name: str, value: Any) -> Any:

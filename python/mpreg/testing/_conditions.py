@@ -21,7 +21,10 @@ async def wait_for(
     timeout: float = 10.0,  # noqa: ASYNC109 - the error says what was waited for
     what: str = "",
 ) -> Any:
-    """Returns the first true value of `condition()` (awaited if need be); `AssertionError` that names it otherwise."""
+    """Returns the first true value of `condition()` (awaited if need be); `AssertionError` that names it after `timeout` seconds.
+
+    `what` is the name for that message, by default the condition's own.
+    """
     end = time.monotonic() + timeout
     pause = _FIRST_PAUSE
     while True:

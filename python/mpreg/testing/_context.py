@@ -41,7 +41,11 @@ def context(
     timeout: float = 30.0,
     cancelled: bool = False,
 ) -> Context:
-    """`await train(mpreg.testing.context(state=State(...)), "model")` calls a function as a node would."""
+    """`await train(mpreg.testing.context(state=State(...)), "model")` calls a function as a node would.
+
+    `timeout` is what `ctx.remaining` begins with, in seconds; with 0, or `cancelled=True`, `ctx.check()` raises. Without `node`,
+    `ctx.node` and `ctx.sync` are a `ConfigError`.
+    """
     deadline = time.monotonic() + timeout
     facts = _Facts("test-call", function, caller, cluster, (), dict(metadata or {}), cancelled, deadline)
     return Context(facts, node, state)

@@ -152,7 +152,7 @@ class LocalMesh:
             self._blocked.add(frozenset((id(one), id(other))))
 
     def slow(self, a: Nodes, b: Nodes, ms: float) -> None:
-        """Adds `ms` milliseconds to each way between `a` and `b`, until `heal()`."""
+        """Adds `ms` milliseconds (0 to 60,000) to each way between `a` and `b`, until `heal()`."""
         if not 0 <= ms <= _SLOWEST:
             raise ConfigError(f"ms takes 0 to {_SLOWEST:g} milliseconds, not {ms!r}")
         for one, other in self._pairs(a, b):
@@ -190,7 +190,10 @@ class LocalMesh:
         self._paused.discard(id(paused))
 
     async def converged(self, *, timeout: float = 10.0) -> None:  # noqa: ASYNC109 - told in the error
-        """Returns when all nodes that can reach each other see the same members and the same catalog."""
+        """Returns when all nodes that can reach each other see the same members and the same catalog.
+
+        `AssertionError` that says who sees what, after `timeout` seconds.
+        """
         doubts: list[str] = []
         if not any(node.is_started for node in self._running):
             raise ConfigError("no node of this mesh runs: write `async with LocalMesh(...) as mesh:`")
@@ -320,7 +323,10 @@ async def _disagreement(group: list[Node]) -> str:
 
 @contextlib.asynccontextmanager
 async def local_node(node: Node | str = "test", **options: Any) -> AsyncGenerator[Node]:
-    """One node in memory, alone: your own, or a new one with these options of `Node`."""
+    """One node in memory, alone: your own, or a new one with these options of `Node`.
+
+    `async with local_node("shop") as node:`; it is started, and stopped at the end.
+    """
     own = Node(node, **options) if isinstance(node, str) else node
     async with LocalMesh([own]):
         yield own
