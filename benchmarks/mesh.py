@@ -1,6 +1,7 @@
 """What a mesh of real processes needs to form, to hear of changes, deaths and leaves, and to idle; beside the design's goals.
 
-`python benchmarks/mesh.py [--nodes 3,10] [--shapes star,chain] [--rounds 8] [--idle 30] [--write]`
+`python benchmarks/mesh.py [--nodes 3,10] [--shapes star,chain] [--rounds 8] [--idle 30] [--write]`, or `--large` for 30 and 50
+nodes in four shapes with churn and, for root, a partition: five minutes.
 
 Every node is a process of its own on loopback TCP. What changes is seen inside the processes, by `watch` (functions
 appear, and vanish with their node) and by `members()` every 10 ms (suspicion), and carries CLOCK_MONOTONIC, which all
@@ -12,22 +13,38 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
+import random
 import re
 import signal
-import socket
 import statistics
-import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import BinaryIO
 
+import mesh_split
+from mesh_member import PATIENCE, Member, bytes_sent, cpu_seconds, free_addresses, more_bytes, resident_mib
 from results import machine, write_section
 
-HERE = Path(__file__).parent
-PATIENCE = 20.0
 FUNCTIONS_ADDED = 30
+HUBS = 4
+"""Of the shape multi-hub: in a ring, each with its share of the others."""
+SEEDS = {
+    "star": lambda number, _: [0] if number else [],
+    "chain": lambda number, _: [number - 1] if number else [],
+    "ring": lambda number, count: [(number - 1) % count],
+    "multi-hub": lambda number, _: [(number + 1) % HUBS] if number < HUBS else [number % HUBS],
+}
+LARGE = {
+    "nodes": "30,50",
+    "shapes": "star,ring,chain,multi-hub",
+    "rounds": 3,
+    "pauses": 1,
+    "settle": 3.0,
+    "idle": 8.0,
+    "churn": 24,
+}
 
 
 @dataclass(frozen=True)
@@ -62,52 +79,21 @@ GOALS = {
     "SIGSTOP: avoided everywhere": Goal(p99=1500),
     "SIGSTOP: Down everywhere": Goal(p50=3000, p99=4000),
     "SIGCONT: Alive everywhere": Goal(p99=1000),
+    "churn: calls that failed": Goal(p99=0),
+    "churn: living nodes held for dead": Goal(p99=0),
+    "churn: every view right after the last step": NOTHING,
+    "partition healed: every function visible everywhere": Goal(p99=6000),
     "idle: CPU of all nodes, % of one core": Goal(p99=1),
     "idle: sent per node, bytes/s": Goal(p99=2000),
     "memory per node (RSS), MiB": NOTHING,
 }
 
 
-class Member:
-    """A process of the mesh, with all that it said."""
-
-    def __init__(self, number: int, address: str, seed: str) -> None:
-        self.number, self.address, self.seed = number, address, seed
-        self.news = asyncio.Event()
-        self.said: list[tuple[float, str, str]] = []
-
-    async def spawn(self) -> None:
-        command = [sys.executable, str(HERE / "mesh_process.py"), str(self.number), self.address, self.seed]
-        pipe = asyncio.subprocess.PIPE
-        self.process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
-        self.said.clear()
-        self._reading = asyncio.create_task(self._read())
-        await self.when("ready")
-
-    async def _read(self) -> None:
-        async for line in self.process.stdout:
-            at, what, subject = json.loads(line)
-            self.said.append((at, what, subject))
-            self.news.set()
-
-    def do(self, verb: str, subject: str = "") -> None:
-        self.process.stdin.write(f"{verb} {subject}\n".encode())
-
-    async def when(self, what: str, subject: str | None = None, since: float = 0.0) -> float:
-        """When it said so first, at or after `since`."""
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                for at, said, about in self.said:
-                    if said == what and at >= since and subject in (None, about):
-                        return at
-                self.news.clear()
-                await self.news.wait()
-
-    async def end(self, number: signal.Signals = signal.SIGKILL) -> None:
-        if self.process.returncode is None:
-            self.process.send_signal(number)
-        await self.process.wait()
-        await self._reading
+def goal_of(figure: str, count: int) -> Goal:
+    """50 nodes may take 5 % of a core together; that all of them start at once is of no concern to the design."""
+    if figure.startswith("idle: CPU"):
+        return Goal(p99=max(1, count / 10))
+    return NOTHING if count > 10 and figure.startswith("all start") else GOALS[figure]
 
 
 @dataclass
@@ -116,8 +102,12 @@ class Mesh:
 
     shape: str
     count: int
+    log: BinaryIO
+    """Where its processes log."""
     figures: dict[str, list[float]] = field(default_factory=dict)
     members: list[Member] = field(default_factory=list)
+    harmed: set[str] = field(default_factory=set)
+    """Killed, or stopped for long: others held them for dead, rightly."""
 
     def note(self, figure: str, *, since: float, until: float) -> None:
         self.figures.setdefault(figure, []).append((until - since) * 1000)
@@ -130,28 +120,29 @@ class Mesh:
         """When the last of `at` had seen it."""
         return max(await asyncio.gather(*(member.when(what, subject, since) for member in at)))
 
-    async def form(self) -> None:
-        """Starts all; a star at once, a chain one after the other: nobody dials an address that is not there yet."""
-        addresses = free_addresses(self.count)
+    async def form(self, networks: mesh_split.Networks | None = None) -> None:
+        """Starts all: at once, but a chain one after the other. In two networks, if there are any: every second node in each."""
+        sides = [networks and number % 2 for number in range(self.count)]
+        addresses = free_addresses([mesh_split.HOSTS[side] if networks else "127.0.0.1" for side in sides])
         for number, address in enumerate(addresses):
-            seed = addresses[0 if self.shape == "star" else number - 1] if number else "-"
-            self.members.append(Member(number, address, seed))
+            seeds = [addresses[seed] for seed in SEEDS[self.shape](number, self.count)]
+            prefix = networks.prefix(sides[number]) if networks else ()
+            self.members.append(Member(number, address, seeds, log=self.log, prefix=prefix))
         await asyncio.gather(*(member.spawn() for member in self.members))
-        first, *others = self.members
-        first.do("start")
-        first.do("watch")
-        await first.when("started")
-        for member in others:
+        for member in self.members:
             member.do("start")
             member.do("watch")
-            if self.shape != "star":
+            if self.shape == "chain" or (member is self.members[0] and self.shape == "star"):
                 await member.when("started")
-        begin = min([await member.when("starting") for member in others])
-        visible = await asyncio.gather(
-            *(self.everywhere("added", f"f.{number}", 0.0, self.members) for number in range(self.count))
-        )
-        how = "all start at once" if self.shape == "star" else "one after the other"
-        self.note(f"{how}: every function visible everywhere", since=begin, until=max(visible))
+        begin = min([await member.when("starting") for member in self.members[1:]])
+        visible = await self.all_visible(since=0.0)
+        how = "one after the other" if self.shape == "chain" else "all start at once"
+        self.note(f"{how}: every function visible everywhere", since=begin, until=visible)
+
+    async def all_visible(self, since: float) -> float:
+        """When the last one had seen the last function appear."""
+        names = [f"f.{member.number}" for member in self.members]
+        return max(await asyncio.gather(*(self.everywhere("added", name, since, self.members) for name in names)))
 
     async def join(self, label: str) -> None:
         """The last one comes, a new process on its address."""
@@ -186,6 +177,7 @@ class Mesh:
 
     async def kill(self) -> None:
         begin = time.monotonic()
+        self.harmed.add(f"node-{self.last.number}")
         self.last.process.kill()
         down = await self.everywhere("removed", f"f.{self.last.number}", begin, self.members[:-1])
         self.note("kill -9: Down everywhere", since=begin, until=down)
@@ -200,6 +192,7 @@ class Mesh:
             member.do("poll")
         await self.everywhere("alive", name, begin, others)
         begin = time.monotonic()
+        self.harmed.add(f"node-{self.last.number}")
         self.last.process.send_signal(signal.SIGSTOP)
         avoided = await asyncio.gather(*(self.avoided(member, name, begin) for member in others))
         down = await self.everywhere("removed", f"f.{self.last.number}", begin, others)
@@ -228,6 +221,71 @@ class Mesh:
             member.do("quiet")
         await asyncio.gather(*(member.when("quiet", since=begin) for member in self.members))
 
+    async def churn(self, steps: int) -> None:
+        """Under calls from five of them, nodes join, leave, are killed, stand still for a second and go on, by a fixed seed."""
+        await self.quiet()
+        chance = random.Random(steps)
+        callers, victims = self.members[:5], self.members[5:]
+        verbs = (["join", "join", "leave", "kill", "stop"] * steps)[:steps]
+        chance.shuffle(verbs)
+        for caller in callers:
+            caller.do("load")
+        for verb in verbs:
+            await self.step(verb, chance, victims)
+        begin = time.monotonic()
+        self.members = callers + victims
+        async with asyncio.timeout(PATIENCE):
+            while any([await member.answer("view") != str(len(self.members)) for member in self.members]):  # noqa: ASYNC110 - they are asked
+                await asyncio.sleep(0.01)
+        self.note("churn: every view right after the last step", since=begin, until=time.monotonic())
+        lost = [json.loads(await caller.answer("calls")) for caller in callers]
+        assert all(calls["done"] for calls in lost), lost
+        self.figures["churn: calls that failed"] = [sum(calls["lost"] for calls in lost)]
+        self.log.seek(0)
+        accused = re.findall(r"down: it is called no more .* member=([^/\s]+)", self.log.read().decode())
+        self.figures["churn: living nodes held for dead"] = [len(set(accused) - self.harmed)]
+        await self.quiet()
+        for member in self.members:
+            member.do("watch")
+
+    async def step(self, verb: str, chance: random.Random, victims: list[Member]) -> None:
+        if verb == "join":
+            seeds = [member.address for member in chance.sample(victims, 2)]
+            (address,) = free_addresses(["127.0.0.1"])
+            self.members.append(Member(len(self.members), address, seeds, log=self.log))
+            await self.last.spawn()
+            victims.append(self.last)
+            self.last.do("start")
+            await self.last.when("started")
+            return
+        one = victims.pop(chance.randrange(len(victims)))
+        if verb == "leave":
+            one.do("leave")
+            await one.when("stopped")
+            await one.end()
+        elif verb == "kill":
+            self.harmed.add(f"node-{one.number}")
+            await one.end()
+        else:
+            one.process.send_signal(signal.SIGSTOP)
+            await asyncio.sleep(1.0)
+            one.process.send_signal(signal.SIGCONT)
+            victims.append(one)
+
+    async def split(self, networks: mesh_split.Networks) -> None:
+        """The cable is pulled until each half holds the other for dead, and put back."""
+        halves = [self.members[side::2] for side in range(2)]
+        begin = time.monotonic()
+        networks.cut()
+        for side, half in enumerate(halves):
+            for gone in halves[1 - side]:
+                await self.everywhere("removed", f"f.{gone.number}", begin, half)
+        begin = time.monotonic()
+        networks.connect()
+        crossing = [(f"f.{member.number}", halves[1 - side]) for side, half in enumerate(halves) for member in half]
+        seen = await asyncio.gather(*(self.everywhere("added", name, begin, half) for name, half in crossing))
+        self.note("partition healed: every function visible everywhere", since=begin, until=max(seen))
+
     async def idle(self, settle: float, seconds: float) -> None:
         """Nobody looks at anything."""
         await self.quiet()
@@ -246,98 +304,117 @@ class Mesh:
         await asyncio.gather(*(member.end() for member in self.members))
 
 
-def free_addresses(count: int) -> list[str]:
-    """Nobody else takes them meanwhile: they are all held until the last is known."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    addresses = [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
-    for each in sockets:
-        each.close()
-    return addresses
-
-
-def cpu_seconds(pids: list[int]) -> float:
-    """Of all their threads, to the nanosecond; `stat` counts in hundredths of a second."""
-    threads = (path for pid in pids for path in Path(f"/proc/{pid}/task").glob("*/schedstat"))
-    return sum(int(path.read_text().split()[0]) for path in threads) / 1e9
-
-
-def bytes_sent(pids: list[int]) -> dict[tuple[str, str], int]:
-    """What they wrote into each of their TCP connections, headers not counted."""
-    listing = subprocess.run(["ss", "-tinpOH"], check=True, capture_output=True, text=True).stdout
-    of_ours = (line for line in listing.splitlines() if any(f"pid={pid}," in line for pid in pids))
-    found = (re.search(r"(\S+)\s+(\S+)\s+users:.*bytes_sent:(\d+)", line) for line in of_ours)
-    return {(match[1], match[2]): int(match[3]) for match in found if match}
-
-
-def more_bytes(before: dict[tuple[str, str], int], after: dict[tuple[str, str], int]) -> int:
-    """Over the connections that stood all the time."""
-    return sum(after[connection] - before[connection] for connection in before.keys() & after.keys())
-
-
-def resident_mib(pid: int) -> float:
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
 async def measure(shape: str, count: int, options: argparse.Namespace) -> dict[str, list[float]]:
-    mesh = Mesh(shape, count)
-    try:
-        await mesh.form()
-        for number in range(FUNCTIONS_ADDED):
-            await mesh.add(number)
-        for _ in range(options.rounds):
-            await mesh.goodbye()
-            await mesh.join("the last one joins")
-        for _ in range(options.rounds):
-            await mesh.kill()
-            await mesh.join("restart on the same address")
-        for _ in range(options.pauses):
-            await mesh.pause()
-        await mesh.idle(options.settle, options.idle)
-    finally:
-        await mesh.end()
-    return mesh.figures
+    with tempfile.TemporaryFile() as log:
+        mesh = Mesh(shape, count, log)
+        try:
+            await mesh.form()
+            for number in range(FUNCTIONS_ADDED):
+                await mesh.add(number)
+            for _ in range(options.rounds):
+                await mesh.goodbye()
+                await mesh.join("the last one joins")
+            for _ in range(options.rounds):
+                await mesh.kill()
+                await mesh.join("restart on the same address")
+            for _ in range(options.pauses):
+                await mesh.pause()
+            await mesh.idle(options.settle, options.idle)
+            if options.churn:
+                await mesh.churn(options.churn)
+        finally:
+            await mesh.end()
+        figures = mesh.figures
+    if options.churn and shape == "star" and mesh_split.is_possible():
+        figures |= await heal(shape, count)
+    return figures
 
 
-def rows(shape: str, count: int, figures: dict[str, list[float]]) -> list[str]:
+async def heal(shape: str, count: int) -> dict[str, list[float]]:
+    """A mesh of its own, for its network is another one."""
+    figure = "partition healed: every function visible everywhere"
+    with mesh_split.networks() as networks, tempfile.TemporaryFile() as log:
+        mesh = Mesh(shape, count, log)
+        try:
+            await mesh.form(networks)
+            await mesh.split(networks)
+        finally:
+            await mesh.end()
+    return {figure: mesh.figures[figure]}
+
+
+def rows(measured: dict[tuple[str, int], dict[str, list[float]]]) -> list[str]:
+    """One for each figure of each mesh."""
     lines = []
-    for name, goal in GOALS.items():
-        if values := figures.get(name):
+    for (shape, count), figures in measured.items():
+        for name in GOALS:
+            if values := figures.get(name):
+                goal, p50, worst = goal_of(name, count), statistics.median(values), max(values)
+                lines.append(
+                    f"| {shape} of {count} | {name} | {p50:.4g} | {worst:.4g} | {len(values)} | {goal} "
+                    f"| {goal.verdict(p50, worst)} |"
+                )
+    return lines
+
+
+def columns(measured: dict[tuple[str, int], dict[str, list[float]]]) -> list[str]:
+    """One row for each figure, one column for each mesh: p50 / worst."""
+    lines = []
+    for name in GOALS:
+        cells, missed = [], False
+        for (_, count), figures in measured.items():
+            values, goal = figures.get(name), goal_of(name, count)
+            if not values:
+                cells.append("")
+                continue
             p50, worst = statistics.median(values), max(values)
-            place = f"{shape} of {count}"
-            lines.append(
-                f"| {place} | {name} | {p50:.4g} | {worst:.4g} | {len(values)} | {goal} | {goal.verdict(p50, worst)} |"
-            )
+            miss = goal.verdict(p50, worst) == "MISSED"
+            missed = missed or miss
+            cells.append((f"{p50:.3g} / {worst:.3g}" if len(values) > 1 else f"{worst:.3g}") + (" (!)" if miss else ""))
+        if any(cells):
+            goals = " or ".join(sorted({str(goal_of(name, count)) for _, count in measured}, key=len))
+            lines.append(f"| {name} | {goals} | {' | '.join(cells)} | {'MISSED' if missed else ''} |")
     return lines
 
 
 async def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nodes", default="3,10")
-    parser.add_argument("--shapes", default="star,chain")
+    parser.add_argument("--shapes", default="star,chain", help=f"of {', '.join(SEEDS)}")
     parser.add_argument("--rounds", type=int, default=8, help="joins, leaves, kills and restarts")
     parser.add_argument("--pauses", type=int, default=3)
     parser.add_argument("--settle", type=float, default=30.0, help="seconds without change before idling is measured")
     parser.add_argument("--idle", type=float, default=30.0, help="seconds of idling")
+    parser.add_argument("--churn", type=int, default=0, help="steps of nodes that come and go under calls")
+    parser.add_argument("--large", action="store_true", help="30 and 50 nodes in all shapes, with churn")
     parser.add_argument("--write", action="store_true", help="write the section of benchmarks/RESULTS.md")
+    if "--large" in sys.argv:
+        parser.set_defaults(**LARGE)
     options = parser.parse_args()
-    lines: list[str] = []
+    measured: dict[tuple[str, int], dict[str, list[float]]] = {}
     for count in map(int, options.nodes.split(",")):
         for shape in options.shapes.split(","):
-            lines += rows(shape, count, await measure(shape, count, options))
-            print("\n".join(line for line in lines if line.startswith(f"| {shape} of {count} ")), flush=True)
+            figures = await measure(shape, count, options)
+            measured[shape, count] = figures
+            print("\n".join(rows({(shape, count): figures})), flush=True)
     if options.write:
-        write_section("Mesh", table(lines, options))
+        title = "Mesh of 30 and 50" if options.large else "Mesh"
+        write_section(title, table(measured, options))
 
 
-def table(lines: list[str], options: argparse.Namespace) -> str:
-    head = f"""`python benchmarks/mesh.py --nodes {options.nodes} --shapes {options.shapes} --rounds {options.rounds} --write` on \
-{machine()}. Real processes on loopback TCP without TLS; ms unless said otherwise; the worst of n stands for p99.
+ABOUT = "Real processes on loopback TCP without TLS; ms unless said otherwise; the worst of n stands for p99"
 
-| mesh | what | p50 | worst | n | goal | |
-|---|---|---|---|---|---|---|
-"""
-    return head + "\n".join(lines)
+
+def table(measured: dict[tuple[str, int], dict[str, list[float]]], options: argparse.Namespace) -> str:
+    if options.large:
+        head = f"`python benchmarks/mesh.py --large --write` on {machine()}. {ABOUT}. p50 / worst, (!): over the goal."
+        meshes = " | ".join(f"{shape} of {count}" for shape, count in measured)
+        lines = [f"| what | goal | {meshes} | |", f"|---|---|{'---|' * len(measured)}---|", *columns(measured)]
+    else:
+        command = f"--nodes {options.nodes} --shapes {options.shapes} --rounds {options.rounds}"
+        head = f"`python benchmarks/mesh.py {command} --write` on {machine()}. {ABOUT}."
+        lines = ["| mesh | what | p50 | worst | n | goal | |", "|---|---|---|---|---|---|---|", *rows(measured)]
+    return "\n".join([head, "", *lines])
 
 
 if __name__ == "__main__":

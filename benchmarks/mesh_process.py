@@ -1,4 +1,4 @@
-"""One node of `mesh.py`: `python mesh_process.py NUMBER ADDRESS SEED|-`.
+"""One node of `mesh.py`: `python mesh_process.py NUMBER ADDRESS [SEED ...]`.
 
 Takes commands on stdin and prints what it sees: lines of JSON `[CLOCK_MONOTONIC, what, subject]`.
 """
@@ -13,14 +13,22 @@ import time
 
 import mpreg
 
-number, address, seed = sys.argv[1:]
-node = mpreg.Node(f"node-{number}", listen=address, seeds=[] if seed == "-" else [seed])
+number, address, *seeds = sys.argv[1:]
+# In networks of its own (`mesh_split.py`) it has no certificate either.
+config = mpreg.Config(insecure=not address.startswith("127."))
+node = mpreg.Node(f"node-{number}", listen=address, seeds=seeds, config=config)
 background: dict[str, asyncio.Task[None]] = {}
+calls = {"done": 0, "lost": 0}
 
 
 @node.function(f"f.{number}")
 async def offered() -> str:
     return number
+
+
+@node.function("any", idempotent=True)
+async def anyone(x: int) -> int:
+    return x
 
 
 def tell(what: str, subject: str = "") -> None:
@@ -34,14 +42,32 @@ async def watch() -> None:
 
 
 async def poll() -> None:
-    """States of members, looked at every 10 ms: suspicion is no change of the catalog."""
+    """States of members, looked at every 10 ms (of many nodes less often): suspicion is no change of the catalog."""
     states: dict[str, str] = {}
     while True:
-        for member in await node.members():
+        members = await node.members()
+        for member in members:
             if states.get(member.id) != member.state:
                 states[member.id] = member.state
                 tell(member.state, member.id)
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(max(0.01, len(members) / 1000))
+
+
+async def load() -> None:
+    """Calls that anybody may answer, and that may be sent again: none may fail."""
+    calls.update(done=0, lost=0)
+    while True:
+        x = calls["done"]
+        try:
+            right = await node.call("any", x) == x
+        except mpreg.MpregError as error:
+            right = False
+            print(f"lost: {error!r} by {error.node}", file=sys.stderr, flush=True)
+        calls["done" if right else "lost"] += 1
+        await asyncio.sleep(0.02)
+
+
+WORK = {"watch": watch, "poll": poll, "load": load}
 
 
 async def command(verb: str, subject: str) -> None:
@@ -56,8 +82,14 @@ async def command(verb: str, subject: str) -> None:
         tell("adding", subject)
         node.function(subject)(offered_again)
         tell("returned", subject)
-    elif verb in ("watch", "poll"):
-        background[verb] = asyncio.create_task(watch() if verb == "watch" else poll())
+    elif verb in WORK:
+        background[verb] = asyncio.create_task(WORK[verb]())
+    elif verb == "calls":
+        tell("calls", json.dumps(calls))
+    elif verb == "view":
+        # How many it calls, itself included.
+        alive = [member for member in await node.members() if member.state in ("alive", "busy")]
+        tell("view", str(len(alive)))
     elif verb == "quiet":
         for task in background.values():
             task.cancel()

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--processes", type=int, default=30, help="how many processes the tests of shapes start")
+
+
 @pytest.fixture
 def children(tmp_path: Path) -> Iterator[Children]:
     """Processes of this test."""

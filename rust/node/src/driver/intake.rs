@@ -134,6 +134,9 @@ impl Driver {
     fn membership_frame(&mut self, connection: &Arc<Connection>, payload: &[u8]) -> Result<(), NodeError> {
         let from = connection.peer().node;
         let input = match read(payload)? {
+            MembershipMessage::Leave(signed) if self.engine.borrow().membership().has_leave(&signed) => {
+                return Ok(());
+            }
             MembershipMessage::Leave(signed) => Input::Left { from, leave: verify(&signed)? },
             message => {
                 // It may be a probe, which is answered with the load.

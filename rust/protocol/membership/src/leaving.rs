@@ -9,6 +9,12 @@ use crate::table::Entry;
 use crate::{Addresses, Event, Leave, Member, MemberIdentity, Message, Output, Row};
 
 impl Membership {
+    /// True if exactly this was verified and believed before. A leave is passed on by everybody to everybody: whoever
+    /// hands them in asks first, because checking a signature costs a hundred times more than this.
+    pub fn has_leave(&self, signed: &Signed) -> bool {
+        self.table.get(signed.signer()).is_some_and(|entry| entry.leave.as_ref() == Some(signed))
+    }
+
     /// A leave whose signature holds.
     pub(crate) fn left(&mut self, from: NodeId, signed: Verified<Signed>, out: &mut Vec<Output>) {
         let Ok(leave) = Leave::decode(&signed, &self.me.cluster) else {

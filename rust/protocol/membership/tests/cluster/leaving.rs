@@ -119,3 +119,17 @@ fn a_leave_that_skips_the_signature_check_is_dropped() {
     assert_eq!(world.state(0, 1), Some(MemberState::Alive));
     assert_eq!(world.nodes[0].machine.as_ref().unwrap().counters().bad_leave, 1);
 }
+
+#[test]
+fn a_copy_of_a_known_leave_is_told_from_everything_that_has_to_be_checked() {
+    let mut world = World::converged(3, Config::lan(), 2);
+    let signed = world.signed_leave(1, LeaveReason::Maintenance);
+    let other_reason = world.signed_leave(1, LeaveReason::ManualRemoval);
+    let forged = Signed { signature: Signature::from_bytes([1; 64]), ..signed.clone() };
+    let knows = |world: &World, signed: &Signed| world.nodes[0].machine.as_ref().unwrap().has_leave(signed);
+    assert!(!knows(&world, &signed));
+    world.leave(1, LeaveReason::Maintenance);
+    world.run(SECOND);
+    assert!(knows(&world, &signed));
+    assert!(!knows(&world, &other_reason) && !knows(&world, &forged));
+}
