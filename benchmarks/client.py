@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from load import closed_loop, echo, receive
+from load import closed_loop, echo, receive, steady
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
 
 sys.path.insert(0, __file__.rsplit("/", 1)[0] + "/floors")
 
@@ -20,20 +25,37 @@ async def measure(call: Any, functions: dict[str, Any], work: str, seconds: floa
         import numpy as np
 
         return await echo(call, functions["echo"], np.zeros(int(amount), dtype=np.uint8), seconds)
+    kind, _, way = kind.partition(".")
+    if way == "steady":
+        return await steady(call, functions[kind], int(amount), seconds)
     await closed_loop(call, functions[kind], int(amount), 0.2)
     return await closed_loop(call, functions[kind], int(amount), seconds)
+
+
+async def in_turn(connecting: list[Any], function: str, seconds: float) -> dict[str, float]:
+    """As many calls in flight as clients, which take turns."""
+    async with contextlib.AsyncExitStack() as stack:
+        turn = itertools.cycle([await stack.enter_async_context(one) for one in connecting])
+
+        def call(*args: Any) -> Any:
+            return next(turn).call(*args)
+
+        await closed_loop(call, function, len(connecting), 0.2)
+        return await closed_loop(call, function, len(connecting), seconds)
 
 
 async def mpreg_client(address: str, work: str, seconds: float) -> dict[str, float]:
     import mpreg
 
-    names = {"inline": "add.inline", "async": "add.async", "thread": "add.thread", "echo": "echo"}
+    names = {"inline": "add.inline", "async": "add.async", "thread": "add.thread", "echo": "echo", "spin": "spin"}
+    kind, _, size = work.partition(":")
+    kind, _, way = kind.partition(".")
+    if way == "clients":
+        return await in_turn([mpreg.connect(address) for _ in range(int(size))], names[kind], seconds)
     async with mpreg.connect(address) as client:
-        for name in names.values():
-            await client.wait_for(name)
-        kind, _, size = work.partition(":")
-        if kind.startswith("items."):
-            return await receive(client.stream(kind, int(size)), seconds)
+        await client.wait_for(names.get(kind, work.partition(":")[0]))
+        if kind == "items":
+            return await receive(client.stream(f"items.{way}", int(size)), seconds)
         return await measure(client.call, names, work, seconds)
 
 
@@ -50,15 +72,24 @@ async def mpreg_own(address: str, work: str, seconds: float) -> dict[str, float]
         return await measure(node.call, {"inline": "own.add", "async": "own.add"}, work, seconds)
 
 
-async def floor(client: Any, address: str, work: str, seconds: float) -> dict[str, float]:
+@contextlib.asynccontextmanager
+async def opened(client: Any, address: str) -> AsyncIterator[Any]:
     await client.connect(int(address))
-    functions = {"inline": "add", "async": "add", "thread": "add", "echo": "echo"}
     try:
-        if work.startswith("items."):
-            return await receive(client.items(int(work.partition(":")[2])), seconds)
-        return await measure(client.call, functions, work, seconds)
+        yield client
     finally:
         await client.close()
+
+
+async def floor(make: Callable[[], Any], address: str, work: str, seconds: float) -> dict[str, float]:
+    functions = {"inline": "add", "async": "add", "thread": "add", "echo": "echo"}
+    kind, _, amount = work.partition(":")
+    if kind.endswith(".clients"):
+        return await in_turn([opened(make(), address) for _ in range(int(amount))], "add", seconds)
+    async with opened(make(), address) as client:
+        if kind.startswith("items."):
+            return await receive(client.items(int(amount)), seconds)
+        return await measure(client.call, functions, work, seconds)
 
 
 def main() -> None:
@@ -67,13 +98,13 @@ def main() -> None:
     if system == "streams":
         from streams_client import StreamsClient
 
-        coroutine = floor(StreamsClient(), address, work, seconds)
+        coroutine = floor(StreamsClient, address, work, seconds)
     elif system == "uvloop":
         import uvloop
         from protocol_client import ProtocolClient
 
         run = uvloop.run
-        coroutine = floor(ProtocolClient(), address, work, seconds)
+        coroutine = floor(ProtocolClient, address, work, seconds)
     elif system == "mpreg-own":
         coroutine = mpreg_own(address, work, seconds)
     else:

@@ -47,6 +47,39 @@ async def closed_loop(call: Call, function: Any, in_flight: int, seconds: float)
     }
 
 
+async def steady(call: Call, function: Any, share: int, seconds: float) -> dict[str, float]:
+    """Calls at `share` percent of the rate that 64 at a time reach, whether or not earlier ones have ended.
+
+    A round trip counts from the moment at which its call was due, so what a stall delays is in the figures.
+    """
+    samples: list[float] = []
+
+    async def one(due: float) -> None:
+        if await call(function, 1, 2) != 3:
+            raise AssertionError("wrong result")
+        samples.append(time.perf_counter() - due)
+
+    start = time.perf_counter()
+    while time.perf_counter() < start + 0.5:
+        await asyncio.gather(*(one(start) for _ in range(64)))
+    pause = (time.perf_counter() - start) / len(samples) * 100 / share
+    samples.clear()
+    under_way: set[asyncio.Task[None]] = set()
+    now = due = start = time.perf_counter()
+    while due < start + seconds:
+        while due <= now:
+            task = asyncio.create_task(one(due))
+            under_way.add(task)
+            task.add_done_callback(under_way.discard)
+            due += pause
+        await asyncio.sleep(0.0005)
+        now = time.perf_counter()
+    await asyncio.gather(*under_way)
+    samples.sort()
+    p50, p99 = samples[len(samples) // 2], samples[int(len(samples) * 0.99)]
+    return {"p50_us": p50 * 1e6, "p99_us": p99 * 1e6, "p99_to_p50": p99 / p50, "per_second": len(samples) / seconds}
+
+
 async def receive(items: AsyncIterator[Any], seconds: float) -> dict[str, float]:
     """Items/s and MiB/s of one stream, and CPU of this process per item (us)."""
     size = 0

@@ -1,14 +1,13 @@
-"""A node of the benchmark's mesh: `python mesh_node.py NAME SEED|- [functions]`; prints its address."""
+"""A node of the benchmark's mesh: `python mesh_node.py NAME SEED|- functions|ENTRIES`; prints its address."""
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import mpreg
-
-name, seed, owns = sys.argv[1], sys.argv[2], sys.argv[3:] == ["functions"]
-node = mpreg.Node(name, seeds=[] if seed == "-" else [seed])
 
 
 def add_inline(a: int, b: int) -> int:
@@ -27,6 +26,12 @@ async def echo(value: Any) -> Any:
     return value
 
 
+def resident() -> int:
+    """Bytes of this process in memory."""
+    with Path("/proc/self/statm").open(encoding="ascii") as pages:
+        return int(pages.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 async def items_async(size: int) -> AsyncIterator[bytes]:
     item = bytes(size)
     while True:
@@ -39,23 +44,28 @@ def items_thread(size: int) -> Iterator[bytes]:
         yield item
 
 
-if owns:
-    node.function("add.inline", inline=True)(add_inline)
-    node.function("add.async")(add_async)
-    node.function("add.thread")(add_thread)
-    node.function("echo")(echo)
-    node.function("items.async")(items_async)
-    node.function("items.thread")(items_thread)
-else:
-    # A catalog as a real mesh has one: 1,000 entries in all beside the benchmark's own.
-    for index in range(500):
-        node.function(f"filler.{name}.f{index}")(echo)
+def made(name: str, seed: str, offers: str) -> mpreg.Node:
+    node = mpreg.Node(name, seeds=[] if seed == "-" else [seed])
+    if offers == "functions":
+        node.function("add.inline", inline=True)(add_inline)
+        node.function("add.async")(add_async)
+        node.function("add.thread")(add_thread)
+        node.function("echo")(echo)
+        node.function("resident")(resident)
+        node.function("items.async")(items_async)
+        node.function("items.thread")(items_thread)
+    else:
+        # A catalog as a real mesh has one: entries beside the benchmark's own.
+        for index in range(int(offers)):
+            node.function(f"filler.{name}.f{index}")(echo)
+    return node
 
 
-async def main() -> None:
+async def serve(node: mpreg.Node) -> None:
     async with node:
         print(node.address, flush=True)
         await asyncio.Event().wait()
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(serve(made(*sys.argv[1:])))
