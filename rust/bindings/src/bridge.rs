@@ -4,6 +4,7 @@
 //! replies complete futures, invocations run, and what was written meanwhile leaves with one flush per connection.
 //! Only the loop's thread touches the state, and no lock is held while Python code runs: a resumed task may call again.
 
+mod helping;
 mod streams;
 
 use std::collections::{HashMap, VecDeque};
@@ -31,7 +32,7 @@ use crate::item_sink::Sink;
 use crate::jobs::Jobs;
 use crate::loop_callbacks::LoopCallbacks;
 use crate::ports::Ports;
-use crate::quiet_lane::QuietLane;
+use crate::quiet_lanes::QuietLanes;
 use crate::remote::Handle;
 use crate::report::{Finish, Report};
 use crate::serving::{Serves, Serving};
@@ -65,7 +66,7 @@ pub(crate) struct Bridge {
 
 #[derive(Debug)]
 struct State {
-    lane: QuietLane,
+    lanes: QuietLanes,
     ports: Ports,
     replies: Replies,
     requests: HashMap<u64, Request>,
@@ -122,10 +123,10 @@ impl Bridge {
         let py = event_loop.py();
         let eventfd = EventFd::new()?;
         let mailbox = Mailbox::new(Box::new(eventfd.writer()?));
-        let lane = QuietLane::new(&eventfd)?;
-        let watched = lane.raw();
+        let lanes = QuietLanes::new(&eventfd)?;
+        let watched = lanes.raw();
         let state = State {
-            lane,
+            lanes,
             ports: Ports::default(),
             replies: Replies::of_thread(mailbox.clone()),
             requests: HashMap::new(),
@@ -286,11 +287,12 @@ impl Bridge {
         state.flush_scheduled = false;
         state.flush_calls();
         state.flush_answers();
-        let own = state.replies.take_own();
+        let (own, left) = (state.replies.take_own(), state.replies.take_left());
         drop(state);
         if !own.is_empty() {
             self.mailbox.push_all(own);
         }
+        left.see_to();
     }
 
     /// Takes what has arrived, completes futures, runs functions, and sends what was written meanwhile.
@@ -305,7 +307,7 @@ impl Bridge {
         state.draining = Draining::Once;
         state.drain_scheduled = false;
         let signalled = self.mailbox.hold();
-        if !state.lane.read() || signalled {
+        if !state.lanes.read() || signalled {
             self.eventfd.clear();
         }
         let mut items = Vec::new();
@@ -316,7 +318,7 @@ impl Bridge {
             let part = state.backlog.len().min(DRAIN_ITEMS_MAX);
             items.extend(state.backlog.drain(..part));
         }
-        state.lane.judge(&items);
+        state.lanes.judge(&items);
         let more = !state.backlog.is_empty();
         drop(state);
         crate::log::deliver(py);
@@ -335,6 +337,7 @@ impl Bridge {
 
     /// Works through `items` and the local calls and answers that follow from them.
     fn handle(self: &Arc<Self>, py: Python<'_>, mut items: Vec<Item>) {
+        let mut rounds = 0;
         loop {
             let mut invocations = Vec::new();
             let mut done = Vec::new();
@@ -368,7 +371,13 @@ impl Bridge {
             self.settle(py, settled);
             self.run(py, invocations);
             let mut state = self.state.lock();
-            let own = state.replies.take_own();
+            let mut own = state.replies.take_own();
+            let left = state.replies.take_left();
+            if !left.is_empty() {
+                drop(state);
+                own.extend(self.see_to(left, &mut rounds));
+                state = self.state.lock();
+            }
             if state.backlog.is_empty() {
                 items.extend(own);
             } else {
@@ -439,10 +448,12 @@ impl Bridge {
         drop(self.mailbox.close());
         self.jobs.close(py);
         let mut state = self.state.lock();
-        state.lane.leave();
+        state.lanes.leave();
         let gone = (mem::take(&mut state.ports), mem::take(&mut state.requests));
         let sinks = mem::take(&mut *self.sinks.lock());
+        let left = state.replies.take_left();
         drop(state);
+        left.pass_on();
         // What goes with them may run Python code that comes back here.
         drop((gone, sinks));
     }

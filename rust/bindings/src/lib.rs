@@ -29,7 +29,7 @@ mod names;
 mod node_core;
 mod plain;
 mod ports;
-mod quiet_lane;
+mod quiet_lanes;
 mod reading;
 mod registration;
 mod remote;

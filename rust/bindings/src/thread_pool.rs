@@ -220,7 +220,7 @@ impl Shared {
             self.state.lock().names.extend(name);
             py.detach(|| {
                 self.state.lock().starting -= 1;
-                let mut replies = Replies::default();
+                let mut replies = Replies::helping();
                 while self.wait_for_work() {
                     Python::attach(|py| self.work_off(py, &mut replies));
                 }

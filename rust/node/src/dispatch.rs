@@ -80,6 +80,8 @@ pub struct Ticket {
     token: u64,
     claim: Claim,
     stages: Stages,
+    /// The connection whose frame it follows from.
+    cause: Option<ConnectionId>,
     items: Option<ItemSender>,
     /// Set for steps of graphs whose large results stay here.
     keep: Option<Box<Keep>>,
@@ -141,7 +143,7 @@ impl Ticket {
         inbound: Arc<Inbound>,
         tell_node: bool,
     ) -> Self {
-        let key = InvocationKey::Remote(connection.id(), stream);
+        let (key, cause) = (InvocationKey::Remote(connection.id(), stream), Some(connection.id()));
         let (slot, claim, running, gate) = invoked;
         let items = gate.map(|gate| ItemSender::remote(connection.clone(), stream, token, gate));
         Self {
@@ -150,6 +152,7 @@ impl Ticket {
             token,
             claim,
             stages,
+            cause,
             items,
             keep: None,
             _running: running,
@@ -173,10 +176,22 @@ impl Ticket {
             token: key.token(),
             claim,
             stages,
+            cause: None,
             items,
             keep: None,
             _running: running,
         }
+    }
+
+    /// It is a graph's, and follows from what came over that connection.
+    pub(crate) fn caused_by(mut self, connection: Option<ConnectionId>) -> Self {
+        self.cause = connection;
+        self
+    }
+
+    /// The connection that it came over, or that what it follows from came over.
+    pub(crate) fn cause(&self) -> Option<ConnectionId> {
+        self.cause
     }
 
     /// Sends the items, if the call asks for a stream.
@@ -296,12 +311,46 @@ pub struct Replies {
     /// Answers to local calls of the thread that answers: they need no wake-up.
     own: Option<Arc<Mailbox>>,
     own_items: Vec<Item>,
+    /// The thread does the work of mailboxes that are anybody's itself: for the next step of a graph nobody is woken.
+    helps: bool,
+    left: Vec<Arc<Mailbox>>,
+    left_items: usize,
+}
+
+/// Answers for such mailboxes that a thread sees to itself; when there are more, it has other things to do.
+const HELP_MAX: usize = 4;
+
+/// Mailboxes that a thread has left answers in, and is to see to when it holds no lock.
+#[derive(Debug, Default)]
+#[must_use = "nobody was woken for what is in them"]
+pub struct Left(Vec<Arc<Mailbox>>, bool);
+
+impl Left {
+    /// True if there is nothing to see to.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Sees to them.
+    pub fn see_to(self) {
+        self.0.iter().for_each(|mailbox| mailbox.see_to(self.1));
+    }
+
+    /// Has their owners see to them.
+    pub fn pass_on(self) {
+        Self(self.0, true).see_to();
+    }
 }
 
 impl Replies {
     /// For a thread that drains `mailbox`: what goes there is kept in [`Replies::take_own`] instead.
     pub fn of_thread(mailbox: Arc<Mailbox>) -> Self {
-        Self { own: Some(mailbox), ..Self::default() }
+        Self { own: Some(mailbox), helps: true, ..Self::default() }
+    }
+
+    /// For a thread that holds no lock when it flushes.
+    pub fn helping() -> Self {
+        Self { helps: true, ..Self::default() }
     }
 
     /// `wanted`: false if the caller has been answered already, by a deadline or a cancellation.
@@ -330,9 +379,20 @@ impl Replies {
     pub(crate) fn hand_over(&mut self, mailbox: &Arc<Mailbox>, item: Item) {
         if self.own.as_ref().is_some_and(|own| Arc::ptr_eq(own, mailbox)) {
             self.own_items.push(item);
+        } else if self.helps && mailbox.is_anybodys() {
+            self.left_items += 1;
+            if mailbox.leave(item) {
+                self.left.push(mailbox.clone());
+            }
         } else {
             mailbox.push(item);
         }
+    }
+
+    /// What was left for others since the last time.
+    pub fn take_left(&mut self) -> Left {
+        let many = mem::take(&mut self.left_items) > HELP_MAX;
+        Left(mem::take(&mut self.left), many)
     }
 
     /// Answers to local calls of this thread since the last time.
@@ -352,6 +412,10 @@ impl Replies {
                 slots.push(slot);
             }
             inbound.finished(slots);
+        }
+        // A loop has its locks; it sees to them itself.
+        if self.own.is_none() {
+            self.take_left().see_to();
         }
     }
 }

@@ -1,12 +1,14 @@
 use std::fmt;
 use std::mem;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 
 use mpreg_rpc::{InboundKey, Workload};
 use mpreg_types::Load;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+
+use crate::switch_io::SwitchIo;
 
 /// What the dispatchers of a node tell its switch: which calls have ended.
 ///
@@ -20,6 +22,8 @@ pub(crate) struct Inbound {
     pub(crate) label: String,
     /// Wakes the switch's task: ended calls, a new snapshot, an earlier deadline.
     pub(crate) attention: Notify,
+    /// The switch, for threads that do a little of its work themselves.
+    switch: OnceLock<Weak<Mutex<SwitchIo>>>,
 }
 
 /// Ended calls that may pile up before the switch is woken to forget them.
@@ -33,7 +37,22 @@ impl Inbound {
             workload,
             label,
             attention: Notify::new(),
+            switch: OnceLock::new(),
         })
+    }
+
+    /// Who has it; told once.
+    pub(crate) fn belongs_to(&self, switch: &Arc<Mutex<SwitchIo>>) {
+        let told = self.switch.set(Arc::downgrade(switch));
+        debug_assert!(told.is_ok(), "a node has one switch");
+    }
+
+    /// A turn of the switch on this thread, unless another is at it.
+    pub(crate) fn turn_here(&self) -> bool {
+        let Some(switch) = self.switch.get().and_then(Weak::upgrade) else { return false };
+        let Some(mut switch) = switch.try_lock() else { return false };
+        switch.turn();
+        true
     }
 
     /// These calls have ended, and their slots are free.

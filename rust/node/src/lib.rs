@@ -46,7 +46,7 @@ pub use caller::{Caller, End};
 pub use client::{Client, nil};
 pub use client_shared::ClientShared;
 pub use config::{ClientConfig, NodeConfig, Part, Settings};
-pub use dispatch::{Dispatcher, Invocation, InvocationKey, Origin, Replies, Ticket};
+pub use dispatch::{Dispatcher, Invocation, InvocationKey, Left, Origin, Replies, Ticket};
 pub use error::NodeError;
 pub use failure::CallFailure;
 pub use functions::FunctionSpec;

@@ -104,16 +104,14 @@ impl Item {
         }
     }
 
-    /// The connection that a call or a reply came over, and the length of its value.
+    /// The connection that a call or a reply came over (a step of a graph: what it follows from), and the length of its
+    /// value.
     pub fn came_over(&self) -> Option<(ConnectionId, usize)> {
         match self {
             Self::Reply { connection, value, .. } | Self::StreamItem { connection, value, .. } => {
                 Some((*connection, value.len()))
             }
-            Self::Invoke(invocation) => match invocation.ticket.key() {
-                InvocationKey::Remote(connection, _) => Some((connection, invocation.value.len())),
-                InvocationKey::Local(..) => None,
-            },
+            Self::Invoke(invocation) => Some((invocation.ticket.cause()?, invocation.value.len())),
             _ => None,
         }
     }
@@ -148,6 +146,16 @@ impl fmt::Debug for Done {
 pub trait Wake: Send + Sync {
     /// Makes the owner drain soon.
     fn wake(&self);
+
+    /// True if every thread may do the owner's work.
+    fn is_anybodys(&self) -> bool {
+        false
+    }
+
+    /// Does the owner's work on this thread, if that can be at once; else the owner has to be woken.
+    fn work_here(&self) -> bool {
+        false
+    }
 }
 
 /// A queue towards one thread that runs Python.
@@ -193,6 +201,29 @@ impl Mailbox {
             self.waker.wake();
         }
         true
+    }
+
+    /// True if whoever leaves something here may do what is to be done with it.
+    pub(crate) fn is_anybodys(&self) -> bool {
+        self.waker.is_anybodys()
+    }
+
+    /// Adds one item and wakes nobody. True: who added it owes [`Self::see_to`].
+    pub(crate) fn leave(&self, item: Item) -> bool {
+        let mut queue = self.queue.lock();
+        if queue.closed {
+            return false;
+        }
+        queue.items.push(item);
+        !std::mem::replace(&mut queue.woken, true)
+    }
+
+    /// Has what was left here worked on: at once on this thread, or `far` away by its owner. To be called without locks
+    /// that a dispatcher takes.
+    pub fn see_to(&self, far: bool) {
+        if far || !self.waker.work_here() {
+            self.waker.wake();
+        }
     }
 
     /// Adds news, unless the same news wait already: who takes them looks at how things are then. So an owner that does

@@ -95,6 +95,7 @@ impl Port {
             invocations: Vec::new(),
             incomplete: Vec::new(),
             assigned: Assigned::default(),
+            cause: None,
             runtime,
         };
         Ok(Self { id, table, link, ended: Vec::new(), items: Vec::new(), armed: Vec::new() })
@@ -126,6 +127,11 @@ impl Port {
         let key = self.table.begin(request, value, now, &mut self.link, &mut self.ended);
         self.arm(now);
         key
+    }
+
+    /// The calls made from now on follow from what came over that connection.
+    pub(crate) fn because_of(&mut self, connection: Option<ConnectionId>) {
+        self.link.cause = connection;
     }
 
     /// Nobody waits for this call any more; false if it had ended.
@@ -287,6 +293,8 @@ struct PortLink {
     /// Steps of graphs whose inputs are to be fetched first.
     incomplete: Vec<Incomplete>,
     assigned: Assigned,
+    /// What the calls made now follow from.
+    cause: Option<ConnectionId>,
     runtime: Arc<Runtime>,
 }
 
@@ -376,7 +384,8 @@ impl Outbound for PortLink {
             call.running,
             call.gate,
             stages,
-        );
+        )
+        .caused_by(self.cause);
         let mut invocation = Invocation {
             handler: function.handler.clone(),
             origin: self.caller.origin(),

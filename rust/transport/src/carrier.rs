@@ -26,12 +26,12 @@ pub(crate) enum Carrier {
 }
 
 impl Carrier {
-    /// Reads into the spare room of `into`; 0 is the end.
-    pub(crate) fn try_read(&self, into: &mut BytesMut) -> io::Result<usize> {
+    /// Reads into the spare room of `into`, of which about `room` is to be used; 0 is the end.
+    pub(crate) fn try_read(&self, into: &mut BytesMut, room: usize) -> io::Result<usize> {
         match self {
             Self::Tcp(socket) => socket.try_read_buf(into),
             Self::Unix(socket) => socket.try_read_buf(into),
-            Self::Plain { socket, .. } => socket.try_read(into),
+            Self::Plain { socket, .. } => socket.try_read(into, room),
             Self::Tls(link) => link.try_read(into),
             Self::Memory(link) => link.try_read(into),
         }

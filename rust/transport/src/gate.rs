@@ -88,11 +88,11 @@ impl Gate {
         let delay = self.delay()?;
         let mut line = self.inbound.lock();
         if delay.is_zero() && line.parcels.is_empty() && line.end.is_none() {
-            return carrier.try_read(into);
+            return carrier.try_read(into, usize::MAX);
         }
         while line.bytes < ON_THE_WAY_BYTES_MAX && line.end.is_none() {
             let mut parcel = BytesMut::with_capacity(READ_BYTES);
-            match carrier.try_read(&mut parcel) {
+            match carrier.try_read(&mut parcel, usize::MAX) {
                 Ok(0) => line.end = Some(Instant::now() + delay),
                 Ok(_) => line.push(Instant::now() + delay, parcel.freeze()),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,

@@ -292,7 +292,7 @@ impl Frames {
             {
                 return Ok(frame);
             }
-            match self.link.try_read(&mut self.buffer) {
+            match self.link.try_read(&mut self.buffer, usize::MAX) {
                 Ok(0) if self.buffer.starts_with(&TLS_ALERT) => return Err(HandshakeFailure::PeerSpeaksTls),
                 Ok(0) => return Err(HandshakeFailure::Broken(ErrorKind::UnexpectedEof.into())),
                 Ok(_) => {}
@@ -321,7 +321,7 @@ impl Frames {
             let mut skipped = 0;
             while skipped < LINGER_BYTES_MAX {
                 self.buffer.clear();
-                match self.link.try_read(&mut self.buffer) {
+                match self.link.try_read(&mut self.buffer, usize::MAX) {
                     Ok(0) => break,
                     Ok(count) => skipped += count,
                     Err(error) if error.kind() == ErrorKind::WouldBlock => self.link.readable().await?,

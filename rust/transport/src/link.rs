@@ -58,13 +58,14 @@ impl Link {
         matches!(self.carrier, Carrier::Tcp(_) | Carrier::Tls(_))
     }
 
-    /// Appends to `into` what is there; 0 is the end of the stream.
-    pub(crate) fn try_read(&self, into: &mut BytesMut) -> io::Result<usize> {
+    /// Appends to `into` what is there, about `room` bytes at most where more room costs something; 0 is the end of the
+    /// stream.
+    pub(crate) fn try_read(&self, into: &mut BytesMut, room: usize) -> io::Result<usize> {
         if into.capacity() == into.len() {
             into.reserve(READ_BYTES_MIN);
         }
         match &self.gate {
-            None => self.carrier.try_read(into),
+            None => self.carrier.try_read(into, room),
             Some(gate) => gate.try_read(&self.carrier, into),
         }
     }

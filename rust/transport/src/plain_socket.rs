@@ -79,12 +79,12 @@ impl PlainSocket {
         Ok(())
     }
 
-    /// Appends what fits, if the runtime has heard that something is there; 0 is the end.
+    /// Appends what fits, at most `room` bytes, if the runtime has heard that something is there; 0 is the end.
     ///
     /// A read that leaves room has taken all there was (epoll(7)), so the runtime is told to wait for more; otherwise each
     /// small frame would cost a second read that finds nothing.
-    pub(crate) fn try_read(&self, into: &mut BytesMut) -> io::Result<usize> {
-        let room = (into.capacity() - into.len()).min(ROOM_MAX);
+    pub(crate) fn try_read(&self, into: &mut BytesMut, room: usize) -> io::Result<usize> {
+        let room = (into.capacity() - into.len()).min(room).min(ROOM_MAX);
         let mut all = None;
         let read = self.waits()?.try_io(Interest::READABLE, |_| match self.read(into, room)? {
             count if (1..room).contains(&count) => {
@@ -145,13 +145,13 @@ mod tests {
             far.write_all(word).unwrap();
             socket.readable().await.unwrap();
             let mut read = room();
-            assert_eq!(socket.try_read(&mut read).unwrap(), 3);
+            assert_eq!(socket.try_read(&mut read, ROOM_MAX).unwrap(), 3);
             assert_eq!(&read[..], word);
             far.write_all(b"...").unwrap();
-            let asked = socket.try_read(&mut read).map_err(|error| error.kind());
+            let asked = socket.try_read(&mut read, ROOM_MAX).map_err(|error| error.kind());
             assert_eq!(asked, Err(ErrorKind::WouldBlock), "the runtime has not heard of it");
             socket.readable().await.unwrap();
-            assert_eq!(socket.try_read(&mut read).unwrap(), 3, "nothing is missed");
+            assert_eq!(socket.try_read(&mut read, ROOM_MAX).unwrap(), 3, "nothing is missed");
         }
     }
 
@@ -162,9 +162,9 @@ mod tests {
         drop(far);
         socket.readable().await.unwrap();
         let (mut first, mut rest) = (room(), room());
-        assert_eq!(socket.try_read(&mut first).unwrap(), 64);
-        assert_eq!(socket.try_read(&mut rest).unwrap(), 36);
+        assert_eq!(socket.try_read(&mut first, ROOM_MAX).unwrap(), 64);
+        assert_eq!(socket.try_read(&mut rest, ROOM_MAX).unwrap(), 36);
         socket.readable().await.unwrap();
-        assert_eq!(socket.try_read(&mut room()).unwrap(), 0);
+        assert_eq!(socket.try_read(&mut room(), ROOM_MAX).unwrap(), 0);
     }
 }

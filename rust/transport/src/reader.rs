@@ -102,7 +102,7 @@ impl Reader {
         self.cut(handler)?;
         while read < TURN_BYTES {
             self.buffer.reserve(self.room);
-            match self.connection.link.try_read(&mut self.buffer) {
+            match self.connection.link.try_read(&mut self.buffer, self.room) {
                 Ok(0) => return Err(Stop::Lost(LostCause::Ended)),
                 Ok(count) => {
                     read += count;
@@ -419,7 +419,7 @@ impl Reader {
     pub(crate) fn skip(&mut self) -> Option<usize> {
         self.buffer.clear();
         self.buffer.reserve(READ_BYTES_MIN);
-        match self.connection.link.try_read(&mut self.buffer) {
+        match self.connection.link.try_read(&mut self.buffer, usize::MAX) {
             Ok(count) => Some(count),
             Err(error) if error.kind() == ErrorKind::WouldBlock => None,
             Err(_) => Some(0),

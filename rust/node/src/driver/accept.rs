@@ -62,6 +62,7 @@ pub(crate) fn spawn_turns(
     shared: &Arc<NodeShared>,
     runtime: &Arc<Runtime>,
 ) {
+    shared.inbound.belongs_to(switch);
     let (switch, shared, own) = (Arc::downgrade(switch), shared.clone(), runtime.clone());
     runtime.on_io(move || {
         tokio::task::spawn_local(async move {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use mpreg_graph::{Cargo, DeskCall, DeskPort, FetchRefused, Outcome, StepDone, StepFailed, StepValue};
 use mpreg_rpc::CallKey;
 use mpreg_types::{
-    Builtin, ErrorBody, ErrorCode, Executed, Fetch, ForeignText, GraphId, Incarnation, NodeId, Payload,
-    PreparedTarget, Target, Time,
+    Builtin, ConnectionId, ErrorBody, ErrorCode, Executed, Fetch, ForeignText, GraphId, Incarnation, NodeId,
+    Payload, PreparedTarget, Target, Time,
 };
 use mpreg_wire::{encode_answer, encode_failure, message};
 
@@ -23,6 +23,8 @@ pub(super) struct Calling {
     /// Opened for the first graph.
     pub(super) port: Option<Port>,
     pub(super) replies: Replies,
+    /// The connection whose frame is worked on.
+    pub(super) cause: Option<ConnectionId>,
 }
 
 impl DeskPort for Calling {
@@ -59,7 +61,10 @@ impl DeskPort for Calling {
             })?);
         }
         match &mut self.port {
-            Some(port) => Ok(port.begin(outgoing, value, now)),
+            Some(port) => {
+                port.because_of(self.cause);
+                Ok(port.begin(outgoing, value, now))
+            }
             None => unreachable!("it was opened just now"),
         }
     }

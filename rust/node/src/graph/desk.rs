@@ -31,6 +31,14 @@ impl Wake for Attention {
     fn wake(&self) {
         self.0.attention.notify_one();
     }
+
+    fn is_anybodys(&self) -> bool {
+        true
+    }
+
+    fn work_here(&self) -> bool {
+        self.0.turn_here()
+    }
 }
 
 impl Desk {
@@ -39,7 +47,13 @@ impl Desk {
         Self {
             shared: shared.clone(),
             machine: mpreg_graph::Desk::new(shared.node),
-            calling: Calling { shared: shared.clone(), mailbox, port: None, replies: Replies::default() },
+            calling: Calling {
+                shared: shared.clone(),
+                mailbox,
+                port: None,
+                replies: Replies::default(),
+                cause: None,
+            },
         }
     }
 
@@ -50,6 +64,7 @@ impl Desk {
 
     /// A reply or report for one of its calls.
     pub(crate) fn arrived(&mut self, item: Item, now: Time) {
+        self.calling.cause = item.came_over().map(|(connection, _)| connection);
         if let Some(port) = &mut self.calling.port {
             port.handle(item, now);
         }
@@ -58,6 +73,7 @@ impl Desk {
 
     /// A call to a builtin function, from `peer` (or from this process).
     pub(crate) fn serve(&mut self, builtin: Builtin, call: Invocation, peer: NodeId, now: Time) {
+        self.calling.cause = call.ticket.cause();
         match builtin {
             Builtin::Graph => self.run_graph(call, now),
             Builtin::Result => fetching::serve(&self.shared, call, peer, &mut self.calling.replies),
@@ -75,6 +91,7 @@ impl Desk {
 
     /// Takes in what other threads have left here, and passed deadlines.
     pub(crate) fn turn(&mut self, now: Time) {
+        self.calling.cause = None;
         for knock in self.shared.graph_door.take() {
             match knock {
                 Knock::Run(call) => self.run_graph(*call, now),

@@ -47,7 +47,12 @@ impl Line {
             max_hops: None,
             extras: None,
         };
-        let key = self.port.begin(call, Bytes::from_static(&[0x90]).into(), now());
+        self.send(call, Bytes::from_static(&[0x90]).into())
+    }
+
+    /// Makes `call` and waits for the end of it.
+    pub(crate) fn send(&mut self, call: Outgoing, value: Payload) -> Result<Payload, Box<CallFailure>> {
+        let key = self.port.begin(call, value, now());
         self.port.flush();
         loop {
             if let Some(ended) = self.port.take_completions().into_iter().find(|ended| ended.key == key) {

@@ -3,6 +3,7 @@
 
 mod certified;
 mod clients;
+mod graphs;
 mod line;
 mod on_demand;
 mod place;

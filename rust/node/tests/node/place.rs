@@ -102,6 +102,11 @@ impl Running {
 
     /// Offers the function `name`.
     pub(crate) fn offer(&self, name: &str) {
+        self.offer_by(name, Arc::new(Answering(ANSWER)));
+    }
+
+    /// Offers the function `name`, which `dispatcher` runs.
+    pub(crate) fn offer_by(&self, name: &str, dispatcher: Arc<dyn Dispatcher>) {
         let name = FunctionName::parse(name).unwrap();
         let spec = FunctionSpec {
             streaming: false,
@@ -119,7 +124,7 @@ impl Running {
             doc: ForeignText::new(""),
             threaded: false,
         };
-        self.0.register(spec, Arc::new(Answering(ANSWER)), Arc::new(())).unwrap();
+        self.0.register(spec, dispatcher, Arc::new(())).unwrap();
     }
 
     pub(crate) fn node(&self) -> &Node {
