@@ -62,9 +62,13 @@ class Portal:
             loop.call_soon_threadsafe(self._end.set)
             thread.join()
 
-    def _running_loop(self) -> asyncio.AbstractEventLoop:
+    def check_process(self) -> None:
+        """`ConfigError` in a child made by fork, which has no such thread."""
         if self._pid != os.getpid():
-            raise ConfigError("made before fork; create it in the child")
+            raise ConfigError("it was made before fork; create it in the child")
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        self.check_process()
         with self._lock:
             if self._closed:
                 raise ConnectionLostError("this client is closed; make a new one", executed="no")

@@ -54,6 +54,7 @@ class SyncStream(Iterator[_T_co], Generic[_T_co]):
         return self
 
     def __next__(self) -> _T_co:
+        self._portal.check_process()
         if not self._ready:
             native.refuse_on_serving_loop("stream")
             self._ready.extend(self._portal.run(self._some))

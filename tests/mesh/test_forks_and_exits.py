@@ -32,6 +32,11 @@ async def address(children: Children) -> AsyncIterator[str]:
         async def hang() -> None:
             await asyncio.Event().wait()
 
+        @hub.function
+        async def count(stop: int) -> AsyncIterator[int]:
+            for number in range(stop):
+                yield number
+
         yield hub.address
 
 
@@ -98,6 +103,35 @@ for _ in range(3):
     assert in_a_fork(child) == 0
     assert client.call("double", 2) == 4
 assert future.result() == 6
+client.close()
+""",
+        address,
+    )
+
+
+async def test_streams_and_graphs_of_before_fork_are_refused_in_the_child_and_live_on(
+    children: Children, address: str
+) -> None:
+    await passes(
+        children,
+        """
+client = mpreg.SyncClient(address)
+stream = client.stream("count", 5)
+assert next(stream) == 0
+step = client.step("double", 4)
+
+def child():
+    for use in (lambda: next(stream), lambda: client.run(step), lambda: list(client.stream("count", 2))):
+        refused(use)
+    stream.close()
+    with mpreg.SyncClient(address) as own:
+        assert list(own.stream("count", 3)) == [0, 1, 2]
+        assert own.run(own.step("double", own.step("double", 1))) == 4
+
+for _ in range(2):
+    assert in_a_fork(child) == 0
+assert list(stream) == [1, 2, 3, 4]
+assert client.run(step) == 8
 client.close()
 """,
         address,

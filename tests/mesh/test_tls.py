@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import AsyncIterator  # noqa: TC003 - mpreg evaluates the annotations of functions
 from typing import TYPE_CHECKING
 
 import pytest
@@ -83,6 +84,32 @@ async def test_nodes_and_clients_call_each_other_under_their_certificates(author
             await client.wait_for("echo")
             value = bytes(range(256)) * 4096 * 3
             assert await client.call("echo", value) == value
+
+
+async def test_streams_and_large_results_of_graphs_go_under_certificates(authority: Authority) -> None:
+    owner = mpreg.Node("owner", config=authority.issue("node", "owner"))
+
+    @owner.function
+    async def blocks(count: int) -> AsyncIterator[bytes]:
+        for number in range(count):
+            yield bytes([number]) * 100_000
+
+    @owner.function
+    def large(size: int) -> bytes:
+        return bytes(size)
+
+    async with owner:
+        other = mpreg.Node("other", seeds=[owner.address], config=authority.issue("node", "other"))
+
+        @other.function
+        def length(value: bytes) -> int:
+            return len(value)
+
+        async with other, mpreg.connect(other.address, config=authority.issue("client", "caller")) as client:
+            await client.wait_for("blocks")
+            assert [block[::50_000] async for block in client.stream(blocks, 3)] == [b"\0\0", b"\1\1", b"\2\2"]
+            # Made at one node, needed at the other: it goes from there to here, and not through the client.
+            assert await client.run(client.step(length, client.step(large, 1_000_000))) == 1_000_000
 
 
 async def test_a_node_takes_nobody_without_a_certificate(authority: Authority) -> None:

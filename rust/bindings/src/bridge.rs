@@ -5,6 +5,7 @@
 //! Only the loop's thread touches the state, and no lock is held while Python code runs: a resumed task may call again.
 
 mod helping;
+mod standing;
 mod streams;
 
 use std::collections::{HashMap, VecDeque};
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mpreg_node::{
-    CallKey, Caller, Done, Invocation, InvocationKey, Item, Mailbox, Outgoing, PortId, Replies,
+    CallKey, Caller, Done, Invocation, InvocationKey, Item, Mailbox, Outgoing, PortId, Replies, generation,
 };
 use mpreg_types::{Payload, Time};
 use parking_lot::Mutex;
@@ -35,7 +36,7 @@ use crate::ports::Ports;
 use crate::quiet_lanes::QuietLanes;
 use crate::remote::Handle;
 use crate::report::{Finish, Report};
-use crate::serving::{Serves, Serving};
+use crate::serving::Serving;
 use crate::wake::EventFd;
 
 /// Items handled in one drain before the loop's other work gets its turn.
@@ -61,6 +62,8 @@ pub(crate) struct Bridge {
     /// Streams whose next item waits for credit.
     sinks: Mutex<HashMap<InvocationKey, Arc<Sink>>>,
     serving: Serving,
+    /// The process it was made in, see [`generation`].
+    made_in: u32,
     state: Mutex<State>,
 }
 
@@ -149,32 +152,13 @@ impl Bridge {
             jobs: Jobs::default(),
             sinks: Mutex::default(),
             serving: Serving::default(),
+            made_in: generation(),
             state: Mutex::new(state),
         });
         let callbacks = LoopCallbacks::new(py, &bridge)?;
         event_loop.call_method1(intern!(py, "add_reader"), (watched, callbacks.drain(py)))?;
         *bridge.callbacks.lock() = Some(callbacks);
         Ok(bridge)
-    }
-
-    pub(crate) fn event_loop<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
-        self.event_loop.bind(py).clone()
-    }
-
-    /// A node's functions run on this loop for as long as the answer lives.
-    pub(crate) fn serve(&self) -> Serves {
-        self.serving.begin()
-    }
-
-    /// True if functions of some node run on this loop.
-    pub(crate) fn serves(&self) -> bool {
-        self.serving.goes_on()
-    }
-
-    /// True once its loop was closed: nothing will be drained any more.
-    pub(crate) fn is_dead(&self, py: Python<'_>) -> bool {
-        let closed = self.event_loop.bind(py).call_method0(intern!(py, "is_closed"));
-        closed.and_then(|closed| closed.is_truthy()).unwrap_or(true)
     }
 
     /// Sends a call; what it returns completes when the reply comes.
@@ -259,6 +243,9 @@ impl Bridge {
 
     /// Nobody awaits this call any more.
     pub(crate) fn cancel(&self, py: Python<'_>, pending: &Pending) {
+        if !self.is_own() {
+            return;
+        }
         let mut state = self.state.lock();
         let dropped = match pending {
             Pending::Call(port, key) => {

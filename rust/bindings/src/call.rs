@@ -56,6 +56,7 @@ impl Call {
                 Err(PyRuntimeError::new_err("a Call can be awaited once only; make another call"))
             }
             Progress::Fresh => {
+                self.bridge.check_process(py)?;
                 let iterator = self.future.bind(py).call_method0(intern!(py, "__await__"))?;
                 *progress = Progress::Awaited(iterator.clone().unbind());
                 Ok(iterator)
@@ -129,7 +130,7 @@ impl Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        if !matches!(*self.progress.lock(), Progress::Fresh) {
+        if !self.bridge.is_own() || !matches!(*self.progress.lock(), Progress::Fresh) {
             return;
         }
         Python::attach(|py| {

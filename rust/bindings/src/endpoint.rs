@@ -16,7 +16,7 @@ use crate::client_core::ClientCore;
 use crate::codec;
 use crate::completion::Kind;
 use crate::graph_run::{Departure, depart, nothing_to_run};
-use crate::hooks::{config_error, mesh_error, node_error};
+use crate::hooks::{made_before_fork, mesh_error, node_error};
 use crate::loops;
 use crate::node_core::NodeCore;
 use crate::plain;
@@ -58,7 +58,7 @@ impl EndpointState {
     pub(crate) fn caller(&self, py: Python<'_>) -> PyResult<(Caller, Duration)> {
         match &*self.through.read() {
             Through::Attached(attached) if attached.generation != mpreg_node::generation() => {
-                Err(config_error(py, "it was made before fork; create it in the child"))
+                Err(made_before_fork(py))
             }
             Through::Attached(attached) => Ok((attached.caller.clone(), attached.timeout)),
             Through::Detached(why) => Err(mesh_error(py, ErrorCode::ConnectionLost, why)),

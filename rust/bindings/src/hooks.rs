@@ -41,6 +41,11 @@ pub(crate) fn config_error(py: Python<'_>, message: impl AsRef<str>) -> PyErr {
     mesh_error(py, ErrorCode::Config, message)
 }
 
+/// What a child made by `fork` is told that uses something of its parent's.
+pub(crate) fn made_before_fork(py: Python<'_>) -> PyErr {
+    config_error(py, "it was made before fork; create it in the child")
+}
+
 /// An error of the mesh itself; nothing ran.
 pub(crate) fn mesh_error(py: Python<'_>, code: ErrorCode, message: impl AsRef<str>) -> PyErr {
     let fields = PyDict::new(py);

@@ -41,6 +41,7 @@ impl Stream {
 
     /// The next item if it is there; the end as an error; `None`: nothing yet.
     fn read<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.bridge.check_process(py)?;
         if let Some(error) = self.deferred.lock().take() {
             return Err(error);
         }
@@ -73,6 +74,9 @@ impl Stream {
     /// Nobody reads any more: the callee hears of it, and whoever waits here gets the end.
     fn abandon(&self, py: Python<'_>) {
         self.iterated.store(true, Ordering::Release);
+        if !self.bridge.is_own() {
+            return;
+        }
         if self.reading.close() {
             self.bridge.cancel(py, &Pending::Call(self.port, self.key));
         }
@@ -148,7 +152,7 @@ impl Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         let iterated = *self.iterated.get_mut();
-        if iterated && !self.reading.is_open() {
+        if !self.bridge.is_own() || (iterated && !self.reading.is_open()) {
             return;
         }
         Python::attach(|py| {
