@@ -1,10 +1,13 @@
 use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use mpreg_engine::{Addresses, DialId, DialOutcome, Engine, Input};
 use mpreg_transport::{Address, Established, HandshakeFailure};
 use mpreg_types::{MemberState, NodeId};
 use mpreg_wire::handshake::{HandshakeError, Refusal};
+use tokio::time::timeout;
 
 use super::Driver;
 use super::anew::{known_start, refused_start};
@@ -14,6 +17,8 @@ use crate::error::NodeError;
 
 /// How long one dial may take, handshake included.
 const DIAL_MAX: Duration = Duration::from_secs(2);
+/// Most addresses of one name that are dialled.
+const PLACES_MAX: usize = 8;
 
 /// A dial that ended.
 pub(super) struct Dialled {
@@ -33,7 +38,7 @@ impl Driver {
         let is_awaited = matches!(state, None | Some(MemberState::Alive));
         let task = tokio::task::spawn_local(async move {
             let mut outcome = Err(DialOutcome::Failed);
-            for text in &addresses {
+            for text in &places(addresses, &standing.addresses).await {
                 if standing.addresses.contains(text) {
                     outcome = Err(DialOutcome::Myself);
                     continue;
@@ -107,6 +112,38 @@ impl Driver {
     }
 }
 
+/// A name that leads to several processes (a headless service of Kubernetes) stands for each of them but this one. Left to
+/// the resolver, the first of them would always be this one: it is the nearest (RFC 6724, rule 9).
+async fn places(addresses: Vec<String>, own: &[String]) -> Vec<String> {
+    let mut places = Vec::new();
+    for text in addresses {
+        let resolved = match Address::parse(&text) {
+            Ok(Address::Tcp { host, port }) if host.parse::<IpAddr>().is_err() => {
+                let lookup = tokio::net::lookup_host((&*host, port));
+                // What cannot be resolved is dialled by its name, which says so.
+                timeout(DIAL_MAX, lookup)
+                    .await
+                    .ok()
+                    .and_then(Result::ok)
+                    .map_or_else(Vec::new, Iterator::collect)
+            }
+            _ => Vec::new(),
+        };
+        places.extend(behind(text, &resolved, own));
+    }
+    places
+}
+
+/// The places behind `name`, or the name itself if there are not several.
+fn behind(name: String, resolved: &[SocketAddr], own: &[String]) -> Vec<String> {
+    let all: BTreeSet<&SocketAddr> = resolved.iter().collect();
+    if all.len() < 2 {
+        return vec![name];
+    }
+    let others = resolved.iter().map(SocketAddr::to_string).filter(|place| !own.contains(place));
+    others.take(PLACES_MAX).collect()
+}
+
 async fn knock(
     doorway: &Doorway,
     text: &str,
@@ -138,5 +175,37 @@ fn refusal_of(error: &KnockError) -> Option<&HandshakeError> {
     match error {
         KnockError::Handshake(HandshakeFailure::Refused(refused)) => Some(refused),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolved(addresses: &[&str]) -> Vec<SocketAddr> {
+        addresses.iter().map(|address| address.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_name_of_several_processes_is_all_of_them_but_this_one() {
+        let all = resolved(&["10.9.0.2:7000", "10.9.0.3:7000", "[fd00::1]:7000"]);
+        let own = ["10.9.0.2:7000".to_owned()];
+        let found = behind("mesh:7000".to_owned(), &all, &own);
+        assert_eq!(found, ["10.9.0.3:7000", "[fd00::1]:7000"]);
+        assert!(found.iter().all(|place| Address::parse(place).is_ok()));
+    }
+
+    #[test]
+    fn a_name_of_one_process_or_of_nobody_stays_a_name() {
+        for all in [&[][..], &["10.9.0.2:7000"], &["10.9.0.2:7000", "10.9.0.2:7000"]] {
+            let found = behind("mesh:7000".to_owned(), &resolved(all), &["10.9.0.2:7000".to_owned()]);
+            assert_eq!(found, ["mesh:7000"]);
+        }
+    }
+
+    #[test]
+    fn only_so_many_of_one_name_are_dialled() {
+        let all: Vec<SocketAddr> = (1..=200).map(|host| SocketAddr::from(([10, 9, 0, host], 7000))).collect();
+        assert_eq!(behind("mesh:7000".to_owned(), &all, &[]).len(), PLACES_MAX);
     }
 }
