@@ -52,8 +52,8 @@ def test_names_are_exactly_these() -> None:
     assert len(errors) == 22
     assert set(mpreg.__all__) - errors == {
         "Call", "Caller", "Candidate", "Change", "Client", "Config", "Context", "Explanation", "FunctionDescription",
-        "FunctionEntry", "Functions", "LogContext", "Map", "Member", "Node", "Outcome", "Remote", "RunReport",
-        "Step", "StepReport", "Stream", "SyncCaller", "SyncClient", "SyncMap", "SyncRemote", "SyncStream",
+        "FunctionEntry", "Functions", "LogContext", "Map", "Member", "Node", "Outcome", "Remote", "RunEvent", "RunFinished", "RunReport",
+        "Step", "StepFailed", "StepFinished", "StepReport", "StepStarted", "Stream", "SyncCaller", "SyncClient", "SyncMap", "SyncRemote", "SyncStream",
         "SyncWatch", "Watch", "__version__", "connect", "detached",
     }  # fmt: skip
 

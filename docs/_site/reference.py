@@ -32,8 +32,8 @@ PAGES: Final[Sequence[tuple[str, str, str, Sequence[str]]]] = (
     ("blocking", "Calling without `await`",
      "The same verbs for scripts, threads and Flask. Guide: [calling](../guides/calling.md#without-a-loop-and-inside-another-one).",
      ("SyncCaller", "SyncClient", "SyncRemote", "SyncStream", "SyncMap", "SyncWatch")),
-    ("graphs", "Call graphs", "For `step` and `run` of [`Caller`][mpreg.Caller]. Guide: [call graphs](../guides/graphs.md).",
-     ("Step", "RunReport", "StepReport")),
+    ("graphs", "Call graphs", "For `step`, `run` and `run_events` of [`Caller`][mpreg.Caller]. Guide: [call graphs](../guides/graphs.md).",
+     ("Step", "RunReport", "StepReport", "RunEvent")),
     ("looking", "Looking at a mesh", "What `catalog`, `describe`, `explain`, `members` and `watch` answer with.",
      ("FunctionEntry", "FunctionDescription", "Explanation", "Candidate", "Member", "Watch", "Change")),
     ("config", "Settings and logs", "Guide: [configuration](../guides/configuration.md), with what each setting takes.",
@@ -43,7 +43,7 @@ PAGES: Final[Sequence[tuple[str, str, str, Sequence[str]]]] = (
 # What users make themselves; of the rest, how it is made is nobody's business.
 MADE_BY_USERS: Final = {"Config", "Functions", "LogContext", "Node", "SyncClient", "testing.LocalMesh"}
 # Of bases, only what stands on no page of its own.
-INHERITED: Final = {"Caller": ["call", "stream", "step", "run"], "SyncCaller": ["step"], "Node": ["function"],
+INHERITED: Final = {"Caller": ["call", "stream", "step", "run", "run_events"], "SyncCaller": ["step"], "Node": ["function"],
                     "Functions": ["function"], "SyncRemote": ["step"], "Map": ["total", "done"], "SyncMap": ["total", "done"]}  # fmt: skip
 MEMBERS: Final = {"Config": ["sources", "replace"], "Functions": ["function", "prefix"]}
 

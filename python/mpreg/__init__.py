@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         RouteLoopError,
         TooLargeError,
     )
+    from mpreg._events import RunEvent, RunFinished, StepFailed, StepFinished, StepStarted
     from mpreg._functions import Functions
     from mpreg._graph import RunReport, StepReport
     from mpreg._logging import LogContext
@@ -90,9 +91,14 @@ __all__ = [
     "Remote",
     "RemoteError",
     "RouteLoopError",
+    "RunEvent",
+    "RunFinished",
     "RunReport",
     "Step",
+    "StepFailed",
+    "StepFinished",
     "StepReport",
+    "StepStarted",
     "Stream",
     "SyncCaller",
     "SyncClient",
@@ -113,6 +119,7 @@ _HOMES: Final = {
     "_client": ("Client", "connect"),
     "_config": ("Config",),
     "_context": ("Context", "detached"),
+    "_events": ("RunEvent", "RunFinished", "StepFailed", "StepFinished", "StepStarted"),
     "_functions": ("Functions",),
     "_graph": ("RunReport", "StepReport"),
     "_logging": ("LogContext",),

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar, overload
 
 from mpreg import _looks as looks
+from mpreg._events import CLASSES
 from mpreg._graph import asked, timeout_of
 from mpreg._map import CONCURRENCY, Map, prepared
 from mpreg._native import native
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeForm
 
     from mpreg._context import Context
+    from mpreg._events import AnyEvent
     from mpreg._graph import RunReport
     from mpreg._map import Errors
     from mpreg._mpreg import Call, Step, Stream
@@ -268,6 +270,16 @@ class Caller(native.CallerCore):
         """
         wanted, finish = asked(steps, report=report)
         return self._run_graph(wanted, finish, report=report, timeout=timeout_of(timeout))
+
+    def run_events(self, *steps: Step[Any] | Sequence[Step[Any]], timeout: float | None = None) -> Stream[AnyEvent]:
+        """Runs a call graph and tells what happens: `async for event in client.run_events(step)`.
+
+        `StepStarted`, `StepProgress`, `StepFinished` for each step, and last `RunFinished` with the report, which has the
+        values. A run that fails ends with a `StepFailed` and then raises what `run` would raise. Leaving the loop cancels
+        the run.
+        """
+        wanted, finish = asked(steps, report=True, verb="run_events")
+        return self._run_events(wanted, finish, CLASSES, timeout=timeout_of(timeout))
 
     async def catalog(
         self, *, function: str | None = None, resources: Iterable[str] = (), cluster: str | None = None

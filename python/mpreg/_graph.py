@@ -23,7 +23,7 @@ _T = TypeVar("_T")
 Finish: TypeAlias = "Callable[[list[Any], Mapping[str, Any] | None], Any]"
 """Makes of the wanted values and the report what the caller gets."""
 
-_HOW: Final = "run(step), run(a, b) or run([a, b, ...]) with steps made by client.step(...) or remote(...).step(...)"
+_HOW: Final = "{0}(step), {0}(a, b) or {0}([a, b, ...]) with steps made by client.step(...) or remote(...).step(...)"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -90,16 +90,16 @@ class RunReport:
         return self.svg()
 
 
-def asked(steps: tuple[object, ...], *, report: bool) -> tuple[list[Step[Any]], Finish]:
+def asked(steps: tuple[object, ...], *, report: bool, verb: str = "run") -> tuple[list[Step[Any]], Finish]:
     """The steps that `run(*steps)` wants, and what becomes of their values; `ConfigError` for anything else."""
     if not steps:
-        raise ConfigError(f"run() needs the steps whose values are wanted: {_HOW}")
+        raise ConfigError(f"{verb}() needs the steps whose values are wanted: {_HOW.format(verb)}")
     first = steps[0]
     shape: Finish
     if len(steps) == 1 and isinstance(first, Sequence) and not isinstance(first, str | bytes):
-        wanted, shape = _checked(cast("Sequence[object]", first)), _as_list
+        wanted, shape = _checked(cast("Sequence[object]", first), verb), _as_list
     else:
-        wanted, shape = _checked(steps), (_as_one if len(steps) == 1 else _as_tuple)
+        wanted, shape = _checked(steps, verb), (_as_one if len(steps) == 1 else _as_tuple)
     return wanted, (_reporting(wanted) if report else shape)
 
 
@@ -108,10 +108,10 @@ def timeout_of(timeout: object) -> float | None:
     return None if timeout is None else seconds(timeout, "timeout", least=0.001, most=TIMEOUT_MAX)
 
 
-def _checked(steps: Sequence[object]) -> list[Step[Any]]:
+def _checked(steps: Sequence[object], verb: str) -> list[Step[Any]]:
     for step in steps:
         if not isinstance(step, native.Step):
-            raise ConfigError(f"run() cannot run {_described(step)}: write {_HOW}")
+            raise ConfigError(f"{verb}() cannot run {_described(step)}: write {_HOW.format(verb)}")
     return cast("list[Step[Any]]", list(steps))
 
 

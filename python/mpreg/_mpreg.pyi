@@ -218,6 +218,14 @@ class _Endpoint:
         `call` caches what it returns in a dict keyed by the target (strings by value, functions by identity, bound
         methods by function and object: just their own hash), at most 10,000 per caller; then it starts anew.
         """
+    def _run_events(
+        self, steps: list[Step[Any]], finish: _Finish, classes: Mapping[str, type[Any]], /, *, timeout: float | None
+    ) -> Stream[Any]:
+        """Hands a graph to its coordinator and reads, on this loop, what happens: an instance of one of the classes each.
+
+        `classes`: `started(name, node)`, `finished(name, node, seconds, value)`, `failed(name, error)`, and last
+        `ended(finish(values, facts))`.
+        """
     @overload
     def step(self, target: Callable[..., Coroutine[Any, Any, _R]], /, *args: Any, **kwargs: Any) -> Step[_R]:
         """A call as a step of a graph, for `run` or as an argument of other steps. Nothing is sent yet.

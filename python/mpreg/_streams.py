@@ -40,13 +40,13 @@ async def pump(items: AsyncGenerator[Any], push: Callable[[Any], Awaitable[None]
 class SyncStream(Iterator[_T_co], Generic[_T_co]):
     """`for item in caller.stream(f, ...)`; also a context manager, which closes it at the end. For one thread at a time."""
 
-    def __init__(self, portal: Portal, start: Callable[[], Stream[Any]]) -> None:
-        native.refuse_on_serving_loop("stream")
+    def __init__(self, portal: Portal, start: Callable[[], Stream[Any]], verb: str = "stream") -> None:
+        native.refuse_on_serving_loop(verb)
 
         async def opened() -> Stream[Any]:
             return start()
 
-        self._portal = portal
+        self._verb, self._portal = verb, portal
         self._ready: collections.deque[_T_co] = collections.deque()
         self._stream: Stream[Any] = portal.run(opened)
 
@@ -56,7 +56,7 @@ class SyncStream(Iterator[_T_co], Generic[_T_co]):
     def __next__(self) -> _T_co:
         self._portal.check_process()
         if not self._ready:
-            native.refuse_on_serving_loop("stream")
+            native.refuse_on_serving_loop(self._verb)
             self._ready.extend(self._portal.run(self._some))
             if not self._ready:
                 raise StopIteration

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, Literal, ParamSpec, Self, TypeVar, overload
 
 from mpreg import _looks as looks
+from mpreg._events import CLASSES
 from mpreg._graph import asked, timeout_of
 from mpreg._map import CONCURRENCY, SyncMap, prepared
 from mpreg._native import native
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from mpreg._config import Config
     from mpreg._context import Context
+    from mpreg._events import AnyEvent
     from mpreg._graph import RunReport
     from mpreg._map import Errors
     from mpreg._mpreg import NodeCore, Step
@@ -313,6 +315,12 @@ class SyncCaller(native.BlockingCore):
         """Runs a call graph and waits for the values of `steps`; see `Caller.run`."""
         wanted, finish = asked(steps, report=report)
         return self._run_graph(wanted, finish, report=report, timeout=timeout_of(timeout))
+
+    def run_events(self, *steps: Step[Any] | Sequence[Step[Any]], timeout: float | None = None) -> SyncStream[AnyEvent]:
+        """Runs a call graph and tells what happens; `for event in client.run_events(step)`; see `Caller.run_events`."""
+        wanted, finish = asked(steps, report=True, verb="run_events")
+        limit = timeout_of(timeout)
+        return SyncStream(self.portal, lambda: self._run_events(wanted, finish, CLASSES, timeout=limit), "run_events")
 
     def catalog(
         self, *, function: str | None = None, resources: Iterable[str] = (), cluster: str | None = None

@@ -48,6 +48,27 @@ async def reports(client: mpreg.Client) -> None:
     assert_type(await client.run([f, f], report=True, timeout=2.0), mpreg.RunReport)
 
 
+async def events(client: mpreg.Client) -> None:
+    f, s = client.step(price, "A1"), client.step(train, "m")
+    event: mpreg.RunEvent = await anext(client.run_events(f, timeout=2.0))
+    async for event in client.run_events([f, s]):
+        match event:
+            case mpreg.StepStarted(name, where):
+                assert_type((name, where), tuple[str, str])
+            case mpreg.StepFinished():
+                assert_type(event.seconds, float)
+            case mpreg.StepFailed(error=error):
+                assert_type(error, BaseException)
+            case mpreg.RunFinished(report):
+                assert_type(report.value(f), float)
+
+
+def watching(client: mpreg.SyncClient) -> None:
+    for event in client.run_events(client.step(price, "A1")):
+        if not isinstance(event, mpreg.StepStarted | mpreg.StepFinished | mpreg.StepFailed):
+            assert_type(event, mpreg.RunFinished)
+
+
 def blocking(client: mpreg.SyncClient) -> None:
     f, s = client.step(price, "A1"), client.remote(train, timeout=2.0).step("m")
     assert_type(f, mpreg.Step[float])

@@ -385,7 +385,7 @@ impl Bridge {
                     self.report(py, self.futures.complete(future.bind(py), outcome));
                 }
                 Waiter::Stream(reading) => {
-                    reading.end(result.err());
+                    reading.end(result);
                     self.wake_reader(py, &reading);
                 }
                 Waiter::Thread => {}

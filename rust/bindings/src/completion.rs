@@ -27,6 +27,8 @@ pub(crate) enum Kind {
     Call(Arc<Handle>),
     /// Values and report of a graph.
     Graph(Box<GraphRun>),
+    /// The end of a stream, which its reader reads.
+    Stream,
 }
 
 impl Kind {
@@ -40,6 +42,7 @@ impl Kind {
         match self {
             Self::Call(handle) => outcome(py, result, node, handle),
             Self::Graph(run) => run.outcome(py, result),
+            Self::Stream => Ok(py.None().into_bound(py)),
         }
     }
 

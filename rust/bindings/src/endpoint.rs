@@ -15,11 +15,13 @@ use crate::call::Call;
 use crate::client_core::ClientCore;
 use crate::codec;
 use crate::completion::Kind;
-use crate::graph_run::{Departure, depart, nothing_to_run};
+use crate::graph_events::{Classes, Watched};
+use crate::graph_run::{Departure, GraphAsked, depart, nothing_to_run};
 use crate::hooks::{made_before_fork, mesh_error, node_error};
 use crate::loops;
 use crate::node_core::NodeCore;
 use crate::plain;
+use crate::reading::What;
 use crate::remote::{Handle, RemoteCore};
 use crate::report::{Finish, Report, decoded};
 use crate::step::Step;
@@ -123,28 +125,42 @@ impl EndpointState {
     fn run<'py>(&self, py: Python<'py>, asked: GraphAsked<'py>) -> PyResult<Bound<'py, Call>> {
         let (caller, default) = self.caller(py)?;
         let bridge = loops::current_bridge(py)?;
-        let GraphAsked { steps, finish, report, timeout } = asked;
-        if steps.is_empty() {
+        if asked.steps.is_empty() {
+            let GraphAsked { finish, report, .. } = asked;
             let finish: Finish =
                 Box::new(move |py, _| nothing_to_run(py, &finish, report).map(Bound::unbind));
             return bridge.request(py, finish, |report| report.into_callback()(Ok(mpreg_node::nil())));
         }
         let now = mpreg_node::now();
-        let departure = depart(py, &caller, &steps, finish, report, timeout.unwrap_or(default), now)?;
-        let Departure { outgoing, value, run } = departure;
+        let timeout = asked.timeout.unwrap_or(default);
+        let Departure { outgoing, value, run } = depart(py, &caller, asked, timeout, now)?;
         bridge.send(py, &caller, outgoing, value, Kind::Graph(Box::new(run)), now)
+    }
+
+    fn watch_graph<'py>(
+        &self,
+        py: Python<'py>,
+        asked: GraphAsked<'py>,
+        classes: Classes,
+    ) -> PyResult<Bound<'py, Stream>> {
+        let (caller, default) = self.caller(py)?;
+        let bridge = loops::current_bridge(py)?;
+        let now = mpreg_node::now();
+        let timeout = asked.timeout.unwrap_or(default);
+        let Departure { outgoing, value, run } = depart(py, &caller, asked, timeout, now)?;
+        let watched = Watched { run, classes };
+        bridge.read(py, &caller, outgoing, value, What::Events(Box::new(watched)), now)
     }
 
     fn run_blocking<'py>(&self, py: Python<'py>, asked: GraphAsked<'py>) -> PyResult<Bound<'py, PyAny>> {
         loops::refuse_on_serving_loop(py, "run")?;
         let (caller, default) = self.caller(py)?;
-        let GraphAsked { steps, finish, report, timeout } = asked;
-        if steps.is_empty() {
-            return nothing_to_run(py, &finish, report);
+        if asked.steps.is_empty() {
+            return nothing_to_run(py, &asked.finish, asked.report);
         }
         let now = mpreg_node::now();
-        let departure = depart(py, &caller, &steps, finish, report, timeout.unwrap_or(default), now)?;
-        let Departure { outgoing, value, run } = departure;
+        let timeout = asked.timeout.unwrap_or(default);
+        let Departure { outgoing, value, run } = depart(py, &caller, asked, timeout, now)?;
         blocking::send(py, &caller, outgoing, value, Kind::Graph(Box::new(run)), now)
     }
 
@@ -170,14 +186,6 @@ impl EndpointState {
         let rows = blocking::request(py, |report| ask_candidates(&caller, handle, timeout, report))?;
         Ok(handles_of(py, self, handle, &rows)?.into_bound(py))
     }
-}
-
-/// The arguments of `run`, checked by Python.
-struct GraphAsked<'py> {
-    steps: Vec<PyRef<'py, Step>>,
-    finish: Py<PyAny>,
-    report: bool,
-    timeout: Option<Duration>,
 }
 
 fn ask_candidates(caller: &Caller, handle: &Handle, timeout: Duration, report: Report) {
@@ -281,6 +289,21 @@ impl Endpoint {
         slf.get().state.step(slf.py(), &handle, args, kwargs)
     }
 
+    /// Runs a graph; what happens in it is read on this loop, as instances of `classes`.
+    #[pyo3(signature = (steps, finish, classes, /, *, timeout))]
+    fn _run_events<'py>(
+        &self,
+        py: Python<'py>,
+        steps: Vec<PyRef<'py, Step>>,
+        finish: Py<PyAny>,
+        classes: Classes,
+        timeout: Option<f64>,
+    ) -> PyResult<Bound<'py, Stream>> {
+        let timeout = timeout.map(Duration::from_secs_f64);
+        let asked = GraphAsked { steps, finish, report: true, watched: true, timeout };
+        self.state.watch_graph(py, asked, classes)
+    }
+
     fn _request<'py>(
         &self,
         py: Python<'py>,
@@ -360,7 +383,10 @@ impl CallerCore {
         timeout: Option<f64>,
     ) -> PyResult<Bound<'py, Call>> {
         let timeout = timeout.map(Duration::from_secs_f64);
-        slf.as_super().get().state.run(slf.py(), GraphAsked { steps, finish, report, timeout })
+        slf.as_super()
+            .get()
+            .state
+            .run(slf.py(), GraphAsked { steps, finish, report, watched: false, timeout })
     }
 }
 
@@ -402,6 +428,9 @@ impl BlockingCore {
         timeout: Option<f64>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let timeout = timeout.map(Duration::from_secs_f64);
-        slf.as_super().get().state.run_blocking(slf.py(), GraphAsked { steps, finish, report, timeout })
+        slf.as_super()
+            .get()
+            .state
+            .run_blocking(slf.py(), GraphAsked { steps, finish, report, watched: false, timeout })
     }
 }

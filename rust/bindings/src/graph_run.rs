@@ -22,27 +22,33 @@ use crate::step::{STEPS_MAX, Step, StepCore};
 /// Further attempts at handing a graph to its coordinator, all of which know that it has not begun.
 const RETRIES: u8 = 2;
 
-static COORDINATOR: LazyLock<Arc<PreparedTarget>> =
-    LazyLock::new(|| Arc::new(PreparedTarget::new(Target::Here { function: Builtin::Graph.id() })));
+static COORDINATOR: LazyLock<Arc<PreparedTarget>> = LazyLock::new(|| here(Builtin::Graph));
+static WATCHED_COORDINATOR: LazyLock<Arc<PreparedTarget>> = LazyLock::new(|| here(Builtin::Events));
+
+fn here(builtin: Builtin) -> Arc<PreparedTarget> {
+    Arc::new(PreparedTarget::new(Target::Here { function: builtin.id() }))
+}
 
 /// What is needed to read the answer to a graph.
 #[derive(Debug)]
 pub(crate) struct GraphRun {
     /// Of each step, as it was numbered for the coordinator.
-    handles: Vec<Arc<Handle>>,
-    wanted: Vec<Asked>,
+    pub(crate) handles: Vec<Arc<Handle>>,
+    pub(crate) wanted: Vec<Asked>,
     /// Makes of the values and the report what the caller gets.
     finish: Py<PyAny>,
 }
 
 /// One value that the caller asked for.
 #[derive(Debug)]
-struct Asked {
+pub(crate) struct Asked {
+    /// Number of the step, for the coordinator.
+    pub(crate) step: u32,
     handle: Arc<Handle>,
     /// For the error if it cannot be read: `result of shop.score["rows"]`.
     what: String,
     /// The hint is for the whole only.
-    is_whole: bool,
+    pub(crate) is_whole: bool,
 }
 
 /// A graph ready to go: how, its bytes, and how its answer is read.
@@ -52,16 +58,25 @@ pub(crate) struct Departure {
     pub(crate) run: GraphRun,
 }
 
-/// Numbers and encodes `wanted` and all that they refer to.
+/// The arguments of `run` and `run_events`, checked by Python.
+pub(crate) struct GraphAsked<'py> {
+    pub(crate) steps: Vec<PyRef<'py, Step>>,
+    pub(crate) finish: Py<PyAny>,
+    pub(crate) report: bool,
+    /// Of `run_events`.
+    pub(crate) watched: bool,
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// Numbers and encodes the steps that are asked for and all that they refer to; they may take `timeout`.
 pub(crate) fn depart(
     py: Python<'_>,
     caller: &Caller,
-    wanted: &[PyRef<'_, Step>],
-    finish: Py<PyAny>,
-    report: bool,
+    asked: GraphAsked<'_>,
     timeout: Duration,
     now: Time,
 ) -> PyResult<Departure> {
+    let GraphAsked { steps: wanted, finish, report, watched, .. } = asked;
     let inherited = Inherited::now(py, timeout)?;
     let too_many = || {
         config_error(
@@ -89,16 +104,17 @@ pub(crate) fn depart(
         return Err(mesh_error(py, ErrorCode::TooLarge, text));
     }
     let outgoing = Outgoing {
-        target: COORDINATOR.clone(),
+        target: if watched { WATCHED_COORDINATOR.clone() } else { COORDINATOR.clone() },
         deadline: now + inherited.timeout,
         retries: RETRIES,
         idempotent: false,
-        stream: false,
+        stream: watched,
         max_hops: None,
         extras: inherited.extras.map(Box::new),
     };
     let handles = found.values().map(|core| core.handle.clone()).collect();
     let wanted = wanted.iter().map(|step| Asked {
+        step: index(&step.core),
         handle: step.core.handle.clone(),
         what: format!("result of {}", step.shown()),
         is_whole: step.path.is_empty(),
@@ -131,7 +147,7 @@ impl GraphRun {
         }
     }
 
-    fn values<'py>(&self, py: Python<'py>, answer: &Payload) -> PyResult<Bound<'py, PyAny>> {
+    pub(crate) fn values<'py>(&self, py: Python<'py>, answer: &Payload) -> PyResult<Bound<'py, PyAny>> {
         let (answer, values) = decode_answer(answer).map_err(|body| unreadable(py, &body))?;
         if values.len() != self.wanted.len() {
             let text =
@@ -144,7 +160,7 @@ impl GraphRun {
         self.finish.bind(py).call1((values, report))
     }
 
-    fn error(&self, py: Python<'_>, failure: &CallFailure) -> PyErr {
+    pub(crate) fn error(&self, py: Python<'_>, failure: &CallFailure) -> PyErr {
         let nothing = PyTuple::empty(py).unbind();
         if failure.body.code == ErrorCode::DeadlineExceeded {
             // Seen here before the coordinator's word came: which step it was is not known.
@@ -167,7 +183,7 @@ impl GraphRun {
 }
 
 impl Asked {
-    fn decode<'py>(&self, py: Python<'py>, value: Payload) -> PyResult<Bound<'py, PyAny>> {
+    pub(crate) fn decode<'py>(&self, py: Python<'py>, value: Payload) -> PyResult<Bound<'py, PyAny>> {
         let hint = self.handle.convert.as_ref().filter(|_| self.is_whole);
         let hint = hint.map(|hint| hint.bind(py).cast::<Converter>()).transpose()?;
         codec::decode_value(py, value, hint.map(Bound::get), &self.what)
@@ -200,7 +216,7 @@ fn of_step(failed: GraphFailure, graph: &CallFailure) -> CallFailure {
     }
 }
 
-fn unreadable(py: Python<'_>, body: &ErrorBody) -> PyErr {
+pub(crate) fn unreadable(py: Python<'_>, body: &ErrorBody) -> PyErr {
     mesh_error(py, body.code, body.message.as_str())
 }
 

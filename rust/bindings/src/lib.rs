@@ -16,6 +16,7 @@ mod coroutine;
 mod endpoint;
 mod exit;
 mod futures;
+mod graph_events;
 mod graph_run;
 mod hooks;
 mod invocation;

@@ -9,13 +9,23 @@ use mpreg_types::{Payload, item_cost};
 use parking_lot::Mutex;
 use pyo3::prelude::*;
 
+use crate::graph_events::Watched;
 use crate::remote::Handle;
 
 /// Filled by the drain of the loop that asked for the stream, emptied by whoever iterates there.
 #[derive(Debug)]
 pub(crate) struct Reading {
-    pub(crate) handle: Arc<Handle>,
+    pub(crate) what: What,
     state: Mutex<State>,
+}
+
+/// What is read.
+#[derive(Debug)]
+pub(crate) enum What {
+    /// The items of a generator.
+    Items(Arc<Handle>),
+    /// What happens in a graph.
+    Events(Box<Watched>),
 }
 
 #[derive(Debug, Default)]
@@ -30,22 +40,25 @@ struct State {
 /// How a stream ended.
 #[derive(Debug)]
 enum End {
+    /// With this reply, which is not read yet.
+    Now(Result<Payload, Box<CallFailure>>),
+    /// That was read, or nobody reads.
     Over,
-    Failed(Box<CallFailure>),
 }
 
 /// What there is to read.
 pub(crate) enum Next {
     /// An item; its sender is to be told that so much was taken.
     Item(Payload, Option<u64>),
+    /// The reply after the last item; told once.
+    End(Result<Payload, Box<CallFailure>>),
     Over,
-    Failed(Box<CallFailure>),
     Nothing,
 }
 
 impl Reading {
-    pub(crate) fn new(handle: Arc<Handle>) -> Arc<Self> {
-        Arc::new(Self { handle, state: Mutex::default() })
+    pub(crate) fn new(what: What) -> Arc<Self> {
+        Arc::new(Self { what, state: Mutex::default() })
     }
 
     pub(crate) fn next(&self) -> Next {
@@ -54,15 +67,12 @@ impl Reading {
             let told = state.taken.add(item_cost(item.len() as u64));
             return Next::Item(item, told);
         }
-        match state.end.take() {
-            None => Next::Nothing,
-            Some(end) => {
-                state.end = Some(End::Over);
-                match end {
-                    End::Over => Next::Over,
-                    End::Failed(failure) => Next::Failed(failure),
-                }
-            }
+        if state.end.is_none() {
+            return Next::Nothing;
+        }
+        match state.end.replace(End::Over) {
+            Some(End::Now(reply)) => Next::End(reply),
+            _ => Next::Over,
         }
     }
 
@@ -77,8 +87,8 @@ impl Reading {
     }
 
     /// All items have come.
-    pub(crate) fn end(&self, failure: Option<Box<CallFailure>>) {
-        self.state.lock().end.get_or_insert(failure.map_or(End::Over, End::Failed));
+    pub(crate) fn end(&self, reply: Result<Payload, Box<CallFailure>>) {
+        self.state.lock().end.get_or_insert(End::Now(reply));
     }
 
     /// True if items are here.

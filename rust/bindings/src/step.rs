@@ -46,11 +46,7 @@ pub(crate) struct Hole {
 impl StepCore {
     /// The function as its caller named it.
     pub(crate) fn name(&self) -> &str {
-        match self.handle.selector().map(|selector| &selector.function) {
-            Some(Wanted::Name(name)) => name.as_str(),
-            Some(Wanted::Id(id)) => id.as_str(),
-            None => "",
-        }
+        self.handle.name()
     }
 
     /// `steps` and all that they refer to, oldest first; `None` if there are more than [`STEPS_MAX`].
@@ -187,6 +183,15 @@ impl Step {
 }
 
 impl Handle {
+    /// The function as its caller named it.
+    pub(crate) fn name(&self) -> &str {
+        match self.selector().map(|selector| &selector.function) {
+            Some(Wanted::Name(name)) => name.as_str(),
+            Some(Wanted::Id(id)) => id.as_str(),
+            None => "",
+        }
+    }
+
     /// What it asks for, unless its callee was chosen already.
     pub(crate) fn selector(&self) -> Option<&Selector> {
         match &self.target().target {

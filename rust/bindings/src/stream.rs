@@ -4,11 +4,13 @@
 //! there, so a batch of items is read without a pass of the loop. Leaving the iteration, by whatever way, cancels the
 //! generator at the callee.
 
+use std::collections::VecDeque;
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mpreg_node::{CallKey, PortId};
-use mpreg_types::{Executed, Payload};
+use mpreg_node::{CallFailure, CallKey, PortId};
+use mpreg_types::Payload;
 use parking_lot::Mutex;
 use pyo3::exceptions::{PyRuntimeError, PyRuntimeWarning, PyStopAsyncIteration, PyStopIteration};
 use pyo3::intern;
@@ -18,8 +20,9 @@ use pyo3::types::{PyGenericAlias, PyList};
 use crate::bridge::Bridge;
 use crate::call::Pending;
 use crate::codec;
+use crate::completion::function_ran;
 use crate::hooks::call_error;
-use crate::reading::{Next, Reading};
+use crate::reading::{Next, Reading, What};
 
 /// `_mpreg.Stream`.
 #[pyclass(module = "mpreg", frozen, weakref)]
@@ -30,20 +33,28 @@ pub(crate) struct Stream {
     port: PortId,
     key: CallKey,
     iterated: AtomicBool,
-    /// What is to be raised by the next read.
-    deferred: Mutex<Option<PyErr>>,
+    rest: Mutex<Rest>,
+}
+
+/// What comes before anything that was not looked at yet.
+#[derive(Debug, Default)]
+struct Rest {
+    items: VecDeque<Py<PyAny>>,
+    /// What is to be raised by the read after them.
+    error: Option<PyErr>,
 }
 
 impl Stream {
     pub(crate) fn new(bridge: Arc<Bridge>, reading: Arc<Reading>, port: PortId, key: CallKey) -> Self {
-        Self { bridge, reading, port, key, iterated: AtomicBool::new(false), deferred: Mutex::new(None) }
+        let iterated = AtomicBool::new(false);
+        Self { bridge, reading, port, key, iterated, rest: Mutex::default() }
     }
 
     /// The next item if it is there; the end as an error; `None`: nothing yet.
     fn read<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         self.bridge.check_process(py)?;
-        if let Some(error) = self.deferred.lock().take() {
-            return Err(error);
+        if let Some(next) = self.next_of_rest(py) {
+            return next.map(Some);
         }
         match self.reading.next() {
             Next::Item(item, told) => {
@@ -52,23 +63,53 @@ impl Stream {
                 }
                 self.decode(py, item).map(Some).inspect_err(|_| self.abandon(py))
             }
+            Next::End(reply) => self.conclude(py, reply).map(Some),
             Next::Over => Err(PyStopAsyncIteration::new_err(())),
-            Next::Failed(failure) => Err(call_error(py, &failure, &self.reading.handle.raises)),
             Next::Nothing => Ok(None),
         }
     }
 
+    fn next_of_rest<'py>(&self, py: Python<'py>) -> Option<PyResult<Bound<'py, PyAny>>> {
+        let mut rest = self.rest.lock();
+        match rest.items.pop_front() {
+            Some(item) => Some(Ok(item.into_bound(py))),
+            None => rest.error.take().map(Err),
+        }
+    }
+
+    /// Reads the reply that ends the stream: what there is of it, one after another.
+    fn conclude<'py>(
+        &self,
+        py: Python<'py>,
+        reply: Result<Payload, Box<CallFailure>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        match (&self.reading.what, reply) {
+            (What::Items(_), Ok(_)) => Err(PyStopAsyncIteration::new_err(())),
+            (What::Items(handle), Err(failure)) => Err(call_error(py, &failure, &handle.raises)),
+            (What::Events(run), reply) => {
+                let (items, error) = run.last_events(py, reply);
+                *self.rest.lock() = Rest { items: items.into(), error };
+                self.next_of_rest(py).unwrap_or_else(|| Err(PyStopAsyncIteration::new_err(())))
+            }
+        }
+    }
+
     fn decode<'py>(&self, py: Python<'py>, item: Payload) -> PyResult<Bound<'py, PyAny>> {
+        let handle = match &self.reading.what {
+            What::Items(handle) => handle,
+            What::Events(run) => return run.event(py, &item),
+        };
         let decoded = codec::decode_value(py, item, None, "item");
-        let rebuilt = decoded.and_then(|decoded| match &self.reading.handle.convert {
+        let rebuilt = decoded.and_then(|decoded| match &handle.convert {
             Some(convert) => convert.bind(py).call1((decoded,)),
             None => Ok(decoded),
         });
-        rebuilt.inspect_err(|error| {
-            if let Err(defect) = error.value(py).setattr(intern!(py, "executed"), Executed::Yes.as_str()) {
-                defect.write_unraisable(py, None);
-            }
-        })
+        rebuilt.inspect_err(|error| function_ran(py, error))
+    }
+
+    /// True if a read would give something at once, the end aside.
+    fn has_items(&self) -> bool {
+        !self.rest.lock().items.is_empty() || self.reading.has_items()
     }
 
     /// Nobody reads any more: the callee hears of it, and whoever waits here gets the end.
@@ -77,6 +118,8 @@ impl Stream {
         if !self.bridge.is_own() {
             return;
         }
+        let rest = mem::take(&mut *self.rest.lock());
+        drop(rest);
         if self.reading.close() {
             self.bridge.cancel(py, &Pending::Call(self.port, self.key));
         }
@@ -100,13 +143,13 @@ impl Stream {
     /// What is there already, at most `limit` items: for readers that cross threads.
     fn ready<'py>(&self, py: Python<'py>, limit: usize) -> PyResult<Bound<'py, PyList>> {
         let items = PyList::empty(py);
-        while items.len() < limit && self.reading.has_items() {
+        while items.len() < limit && self.has_items() {
             match self.read(py) {
                 Ok(Some(item)) => items.append(item)?,
                 Ok(None) => break,
                 Err(error) => {
                     // What came before it is read first.
-                    *self.deferred.lock() = Some(error);
+                    self.rest.lock().error = Some(error);
                     break;
                 }
             }

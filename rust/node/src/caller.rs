@@ -149,7 +149,9 @@ impl Caller {
 
     pub(crate) fn local_function(&self, handle: u64) -> Result<Arc<LocalEntry>, Box<ErrorBody>> {
         match self {
-            Self::Node(node) if handle == Builtin::Graph.handle() => Some(node.graph_door.entry()),
+            Self::Node(node) if Builtin::of_handle(handle).is_some_and(Builtin::is_for_clients) => {
+                Some(node.graph_door.entry())
+            }
             Self::Node(node) => node.functions.find(handle),
             Self::Client(_) => None,
         }

@@ -50,7 +50,7 @@ pub use dispatch::{Dispatcher, Invocation, InvocationKey, Left, Origin, Replies,
 pub use error::NodeError;
 pub use failure::CallFailure;
 pub use functions::FunctionSpec;
-pub use graph::{decode_answer, decode_failure, encode_graph};
+pub use graph::{decode_answer, decode_event, decode_failure, encode_graph};
 pub use items::ItemSender;
 pub use look::{CandidateRow, decode_candidates, encode_candidates_request};
 pub use mailbox::{Done, Item, Mailbox, News, PortId, Wake};

@@ -94,6 +94,7 @@ impl Port {
             dirty: Vec::new(),
             invocations: Vec::new(),
             incomplete: Vec::new(),
+            sent: Vec::new(),
             assigned: Assigned::default(),
             cause: None,
             runtime,
@@ -257,6 +258,16 @@ impl Port {
         std::mem::take(&mut self.link.incomplete)
     }
 
+    /// Steps of watched graphs that were handed on since the last time, and to whom.
+    pub(crate) fn take_sent(&mut self) -> Vec<(CallKey, NodeId)> {
+        std::mem::take(&mut self.link.sent)
+    }
+
+    /// A node as users see it.
+    pub(crate) fn label(&self, node: NodeId) -> String {
+        self.link.caller.label(node)
+    }
+
     /// True if completions or local calls wait for the thread.
     pub fn has_local_work(&self) -> bool {
         !self.ended.is_empty() || !self.link.invocations.is_empty()
@@ -292,6 +303,8 @@ struct PortLink {
     invocations: Vec<Invocation>,
     /// Steps of graphs whose inputs are to be fetched first.
     incomplete: Vec<Incomplete>,
+    /// Steps of watched graphs that were handed on, and to which node.
+    sent: Vec<(CallKey, NodeId)>,
     assigned: Assigned,
     /// What the calls made now follow from.
     cause: Option<ConnectionId>,
@@ -355,6 +368,9 @@ impl Outbound for PortLink {
         let stream = connection
             .send_call(sealed.as_ref().unwrap_or(head), value)
             .map_err(|error| send_failure(&error))?;
+        if is_watched(head) {
+            self.sent.push((CallKey::of_token(head.token), connection.peer().node));
+        }
         self.mark_dirty(connection);
         Ok(stream)
     }
@@ -395,6 +411,9 @@ impl Outbound for PortLink {
             ticket,
         };
         self.assigned.assign(call.key.slot(), &function.dispatcher);
+        if is_watched(call.head) {
+            self.sent.push((call.key, self.caller.process().node));
+        }
         if let Some(step) = invocation.head.extras.as_ref().and_then(|extras| extras.step.as_ref()) {
             invocation.ticket = invocation.ticket.keeping(self.caller.keep(step, handed_on, &function));
             if !step.inputs.is_empty() {
@@ -431,6 +450,11 @@ impl Outbound for PortLink {
     fn cancel_local(&mut self, key: CallKey) {
         self.assigned.cancel(key.slot(), InvocationKey::Local(self.id, key));
     }
+}
+
+/// A step of a graph that somebody watches.
+fn is_watched(head: &CallHead) -> bool {
+    head.extras.as_ref().and_then(|extras| extras.step.as_ref()).is_some_and(|step| step.watched)
 }
 
 pub(crate) fn send_failure(error: &SendError) -> SendFailure {

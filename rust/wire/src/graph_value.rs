@@ -2,7 +2,7 @@
 //! encoded values one after another. Nothing of the values is copied or looked at.
 
 use bytes::Bytes;
-use mpreg_types::{CallGraph, ErrorBody, ErrorCode, GraphAnswer, GraphFailure, Payload};
+use mpreg_types::{CallGraph, ErrorBody, ErrorCode, GraphAnswer, GraphEvent, GraphFailure, Payload};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -52,6 +52,17 @@ pub fn decode_answer(value: &Payload) -> Result<(GraphAnswer, Vec<Payload>), Box
         from = to;
     }
     Ok((answer, cut))
+}
+
+/// An event of a graph, with the value of the step that has finished, if it is to travel.
+pub fn encode_event(event: &GraphEvent, value: Option<Payload>) -> Payload {
+    encode(event, value)
+}
+
+/// Reads what [`encode_event`] wrote. Every value has bytes, so nothing behind the event is no value.
+pub fn decode_event(item: &Payload) -> Result<(GraphEvent, Option<Payload>), Box<ErrorBody>> {
+    let (described, value) = split(item)?;
+    Ok((read(&described)?, Some(value).filter(|value| !value.is_empty())))
 }
 
 /// The error that tells the caller of a graph why it failed.
@@ -119,13 +130,22 @@ mod tests {
     #[test]
     fn an_answer_comes_back_value_by_value_however_it_was_cut_on_the_way() {
         let values = [&b"first"[..], b"", b"third"].map(|value| Payload::from(Bytes::copy_from_slice(value)));
-        let answer = GraphAnswer { values: vec![5, 0, 5], report: None };
+        let answer = GraphAnswer { values: vec![5, 0, 5], report: None, events: vec![] };
         let whole = joined(&encode_answer(&answer, values.clone()));
         for at in 0..whole.len() {
             let pieces = [whole.slice(..at), whole.slice(at..)].into_iter().collect();
             let (read, cut) = decode_answer(&pieces).unwrap();
             let cut: Vec<_> = cut.iter().map(joined).collect();
             assert_eq!((read, cut), (answer.clone(), values.iter().map(joined).collect()));
+        }
+    }
+
+    #[test]
+    fn an_event_comes_with_its_value_or_without_one() {
+        let event = GraphEvent::Finished { step: 3, node: "eu/a/1".to_owned().into(), us: 7 };
+        let value = Payload::from(Bytes::from_static(b"\xc0"));
+        for value in [None, Some(value)] {
+            assert_eq!(decode_event(&encode_event(&event, value.clone())), Ok((event.clone(), value)));
         }
     }
 
@@ -140,7 +160,7 @@ mod tests {
 
     #[test]
     fn what_is_cut_short_is_an_error() {
-        let answer = GraphAnswer { values: vec![5], report: None };
+        let answer = GraphAnswer { values: vec![5], report: None, events: vec![] };
         let whole = joined(&encode_answer(&answer, [Payload::from(Bytes::from_static(b"first"))]));
         for end in 0..whole.len() {
             assert_eq!(decode_answer(&whole.slice(..end).into()).unwrap_err().code, ErrorCode::Decode);

@@ -31,7 +31,8 @@ pub use frame::{
     decode_started, encode_credit, encode_started,
 };
 pub use graph_value::{
-    decode_answer, decode_failure, decode_graph, encode_answer, encode_failure, encode_graph,
+    decode_answer, decode_event, decode_failure, decode_graph, encode_answer, encode_event, encode_failure,
+    encode_graph,
 };
 pub use limits::{Limits, LimitsError, PeerLimits};
 pub use message::NESTING_MAX;

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use mpreg_node::{CallKey, Caller, InvocationKey, ItemSender, PortId};
-use mpreg_types::{ErrorBody, Payload};
+use mpreg_node::{CallKey, Caller, InvocationKey, ItemSender, Outgoing, PortId};
+use mpreg_types::{ErrorBody, Payload, Time};
 use pyo3::prelude::*;
 
 use super::{ANSWERS_PER_WRITE, Bridge, Draining};
 use crate::completion::{Kind, PendingCall, Waiter};
 use crate::futures::Futures;
 use crate::item_sink::Sink;
-use crate::reading::Reading;
+use crate::reading::{Reading, What};
 use crate::remote::Handle;
 use crate::stream::Stream;
 
@@ -25,11 +25,23 @@ impl Bridge {
         timeout: Duration,
         value: Payload,
     ) -> PyResult<Bound<'py, Stream>> {
-        let reading = Reading::new(handle.clone());
-        let pending =
-            PendingCall { waiter: Waiter::Stream(reading.clone()), kind: Kind::Call(handle.clone()) };
         let now = mpreg_node::now();
         let outgoing = handle.outgoing(py, timeout, now, true)?;
+        self.read(py, caller, outgoing, value, What::Items(handle.clone()), now)
+    }
+
+    /// The same for whatever is read as a stream.
+    pub(crate) fn read<'py>(
+        self: &Arc<Self>,
+        py: Python<'py>,
+        caller: &Caller,
+        outgoing: Outgoing,
+        value: Payload,
+        what: What,
+        now: Time,
+    ) -> PyResult<Bound<'py, Stream>> {
+        let reading = Reading::new(what);
+        let pending = PendingCall { waiter: Waiter::Stream(reading.clone()), kind: Kind::Stream };
         let (port, key) = self.begin(py, caller, outgoing, value, pending, now)?;
         Bound::new(py, Stream::new(self.clone(), reading, port, key))
     }

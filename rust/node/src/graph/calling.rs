@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use mpreg_graph::{Cargo, DeskCall, DeskPort, FetchRefused, Outcome, StepDone, StepFailed, StepValue};
-use mpreg_rpc::CallKey;
+use mpreg_rpc::{CallKey, Pass};
 use mpreg_types::{
-    Builtin, ConnectionId, ErrorBody, ErrorCode, Executed, Fetch, ForeignText, GraphId, Incarnation, NodeId,
-    Payload, PreparedTarget, Target, Time,
+    Builtin, ConnectionId, ErrorBody, ErrorCode, Executed, Fetch, ForeignText, GraphEvent, GraphId,
+    Incarnation, NodeId, Payload, PreparedTarget, Target, Time,
 };
-use mpreg_wire::{encode_answer, encode_failure, message};
+use mpreg_wire::{encode_answer, encode_event, encode_failure, message};
 
 use crate::caller::Caller;
 use crate::dispatch::{Replies, Ticket};
@@ -92,6 +92,17 @@ impl DeskPort for Calling {
 
     fn refuse(&mut self, job: Incomplete, why: ErrorBody) {
         job.1.ticket.fail(why, Executed::No, &mut self.replies);
+    }
+
+    fn tell(&mut self, ticket: &Ticket, event: &GraphEvent, value: Option<&Payload>) -> bool {
+        let Some(items) = ticket.items() else { return true };
+        let item = encode_event(event, value.cloned());
+        match items.pass(&item) {
+            // One that the connection does not take goes with the end of the graph.
+            Pass::Passed => items.send(item, &mut self.replies).is_ok(),
+            Pass::Wait => false,
+            Pass::Closed => true,
+        }
     }
 
     fn answer(&mut self, ticket: Ticket, outcome: Outcome) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mpreg_graph::{GraphLimits, NewGraph, Plan};
 use mpreg_routing::Snapshot;
 use mpreg_rpc::CallKey;
-use mpreg_types::{Builtin, ErrorBody, ErrorCode, Executed, GraphId, NodeId, Payload, Time};
+use mpreg_types::{Builtin, ErrorBody, ErrorCode, Executed, ForeignText, GraphId, NodeId, Payload, Time};
 use mpreg_wire::decode_graph;
 
 use super::calling::{Calling, told};
@@ -75,7 +75,7 @@ impl Desk {
     pub(crate) fn serve(&mut self, builtin: Builtin, call: Invocation, peer: NodeId, now: Time) {
         self.calling.cause = call.ticket.cause();
         match builtin {
-            Builtin::Graph => self.run_graph(call, now),
+            Builtin::Graph | Builtin::Events => self.run_graph(call, now),
             Builtin::Result => fetching::serve(&self.shared, call, peer, &mut self.calling.replies),
             Builtin::Free => fetching::free(&self.shared, call, peer, &mut self.calling.replies),
         }
@@ -95,6 +95,7 @@ impl Desk {
         for knock in self.shared.graph_door.take() {
             match knock {
                 Knock::Run(call) => self.run_graph(*call, now),
+                Knock::Resume(key) => self.machine.resume(|ticket| ticket.key() == key, &mut self.calling),
                 Knock::Cancel(key) => self.cancel(key, now),
             }
         }
@@ -150,7 +151,7 @@ impl Desk {
             return ticket.fail(body, Executed::No, &mut self.calling.replies);
         }
         let extras = head.extras.map(|extras| *extras).unwrap_or_default();
-        let graph = NewGraph { plan, deadline, extras, ticket };
+        let graph = NewGraph { plan, deadline, extras, watched: head.stream, ticket };
         self.machine.run(graph, now, &mut self.calling);
     }
 
@@ -162,11 +163,17 @@ impl Desk {
     /// Works through calls that have ended and what follows from them, then writes.
     fn settle(&mut self, now: Time) {
         while let Some(port) = &mut self.calling.port {
-            let (ended, incomplete) = (port.take_completions(), port.take_incomplete());
-            if ended.is_empty() && incomplete.is_empty() {
+            let (ended, incomplete, sent) =
+                (port.take_completions(), port.take_incomplete(), port.take_sent());
+            if ended.is_empty() && incomplete.is_empty() && sent.is_empty() {
                 port.arm(now);
                 port.flush();
                 break;
+            }
+            let sent: Vec<_> =
+                sent.into_iter().map(|(key, node)| (key, ForeignText::new(port.label(node)))).collect();
+            for (key, node) in sent {
+                self.machine.sent(key, node, &mut self.calling);
             }
             for (dispatcher, mut call) in incomplete {
                 // It was not sent to anybody, so nobody has sealed it.

@@ -29,6 +29,8 @@ pub(crate) struct GraphDoor {
 pub(crate) enum Knock {
     /// Run this graph.
     Run(Box<Invocation>),
+    /// Whoever reads the events of that one has room for more.
+    Resume(InvocationKey),
     /// Nobody waits for that one any more.
     Cancel(InvocationKey),
 }
@@ -45,7 +47,7 @@ impl GraphDoor {
         mem::take(&mut self.waiting.lock())
     }
 
-    /// The builtin function as the ports of this process find it.
+    /// The builtin functions that run graphs, as the ports of this process find it.
     pub(crate) fn entry(self: &Arc<Self>) -> Arc<LocalEntry> {
         let name = Builtin::Graph.name();
         let spec = FunctionSpec {
@@ -89,7 +91,10 @@ impl Dispatcher for GraphDoor {
         self.inbound.attention.notify_one();
     }
 
-    fn resume(&self, _: InvocationKey) {}
+    fn resume(&self, key: InvocationKey) {
+        self.waiting.lock().push(Knock::Resume(key));
+        self.inbound.attention.notify_one();
+    }
 
     fn mailbox(&self) -> Option<Arc<Mailbox>> {
         None

@@ -10,4 +10,4 @@ pub(crate) use desk::Desk;
 pub(crate) use door::{GraphDoor, Knock};
 pub(crate) use held::{Keep, Results};
 pub(crate) use mpreg_graph::sealed;
-pub use mpreg_wire::{decode_answer, decode_failure, encode_graph};
+pub use mpreg_wire::{decode_answer, decode_event, decode_failure, encode_graph};

@@ -9,6 +9,7 @@ use mpreg_types::{
 };
 
 use crate::desk_port::DeskPort;
+use crate::events::Events;
 use crate::fetching::{self, Wanted, part_of};
 use crate::gathering::Gathering;
 use crate::grant::{grant, open_grant};
@@ -21,12 +22,12 @@ use crate::step_state::{StepDone, StepFailed, StepValue};
 #[derive(Debug)]
 pub struct Desk<K, T, J> {
     me: NodeId,
-    runs: BTreeMap<u64, GraphRun<K, T>>,
+    pub(crate) runs: BTreeMap<u64, GraphRun<K, T>>,
     next_run: u64,
     gatherings: BTreeMap<u64, Incomplete<K, J>>,
     next_gathering: u64,
     unknown: Vec<Missing>,
-    purposes: BTreeMap<K, Purpose>,
+    pub(crate) purposes: BTreeMap<K, Purpose>,
 }
 
 /// A graph that came in.
@@ -38,13 +39,15 @@ pub struct NewGraph<T> {
     pub deadline: Time,
     /// What its call carried.
     pub extras: CallExtras,
+    /// True: its caller is told what happens, by [`DeskPort::tell`].
+    pub watched: bool,
     /// Who gets the answer.
     pub ticket: T,
 }
 
 /// What a call of the desk is for.
 #[derive(Debug)]
-enum Purpose {
+pub(crate) enum Purpose {
     /// A step.
     Step { run: u64, step: u32 },
     /// A wanted value that its maker holds.
@@ -99,8 +102,9 @@ impl<K: Copy + Ord, T, J> Desk<K, T, J> {
     {
         self.next_run += 1;
         let number = self.next_run;
-        let NewGraph { plan, deadline, extras, ticket } = graph;
+        let NewGraph { plan, deadline, extras, watched, ticket } = graph;
         let CallExtras { client, trace, metadata, .. } = extras;
+        let events = watched.then(|| Box::new(Events::of(&plan)));
         let run = GraphRun {
             id: GraphId { coordinator: self.me, incarnation: port.incarnation(), number },
             run: Run::new(plan, now),
@@ -109,6 +113,7 @@ impl<K: Copy + Ord, T, J> Desk<K, T, J> {
             callees: BTreeSet::new(),
             extras: CallExtras { client, trace, metadata, ..CallExtras::default() },
             ticket: Some(ticket),
+            events,
         };
         self.runs.insert(number, run);
         self.drive(number, now, port, |run, out| run.begin(now, out));
@@ -198,6 +203,9 @@ impl<K: Copy + Ord, T, J> Desk<K, T, J> {
             Some(Purpose::Step { run, step }) => {
                 if let Some(run) = self.runs.get_mut(&run) {
                     run.called.remove(&step);
+                    if let Ok(done) = &outcome {
+                        run.note_done(step, done, now);
+                    }
                 }
                 self.drive(run, now, port, |run, out| match outcome {
                     Ok(done) => run.returned(step, done, now, out),
@@ -255,8 +263,9 @@ impl<K: Copy + Ord, T, J> Desk<K, T, J> {
         for (holder, incarnation) in callees.into_iter().flatten() {
             self.follow(id, Order::Free { holder, incarnation }, now, port);
         }
-        if self.runs.get(&id).is_some_and(|run| run.ticket.is_none()) {
-            self.runs.remove(&id);
+        match self.runs.get_mut(&id) {
+            Some(run) if run.ticket.is_some() => run.tell(port),
+            _ => drop(self.runs.remove(&id)),
         }
     }
 
@@ -310,7 +319,9 @@ impl<K: Copy + Ord, T, J> Desk<K, T, J> {
                 }
             }
             Order::Ended(outcome) => {
+                run.tell(port);
                 if let Some(ticket) = run.ticket.take() {
+                    let outcome = run.with_rest(outcome);
                     port.answer(ticket, outcome);
                 }
             }

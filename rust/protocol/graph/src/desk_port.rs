@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use mpreg_types::{
-    CallExtras, ErrorBody, Fetch, GraphAnswer, GraphFailure, GraphId, HopBudget, Incarnation, NodeId,
-    Payload, Target, Time,
+    CallExtras, ErrorBody, Fetch, GraphAnswer, GraphEvent, GraphFailure, GraphId, HopBudget, Incarnation,
+    NodeId, Payload, Target, Time,
 };
 
 use crate::results::FetchRefused;
@@ -31,6 +31,9 @@ pub trait DeskPort {
     fn run(&mut self, job: Self::Job, arguments: Payload);
     /// An input of a step is not to be had: it does not start.
     fn refuse(&mut self, job: Self::Job, why: ErrorBody);
+    /// Something has happened in a graph that is watched. False: its reader has no room for it now; it is kept, and told
+    /// again after [`Desk::resume`](crate::Desk::resume).
+    fn tell(&mut self, ticket: &Self::Ticket, event: &GraphEvent, value: Option<&Payload>) -> bool;
     /// A graph has ended.
     fn answer(&mut self, ticket: Self::Ticket, outcome: Outcome);
 }

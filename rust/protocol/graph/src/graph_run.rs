@@ -5,6 +5,7 @@ use mpreg_types::{
 };
 
 use crate::desk_port::{Cargo, DeskCall};
+use crate::events::Events;
 use crate::grant::open_grant;
 use crate::run::Run;
 use crate::step_state::HeldPart;
@@ -23,6 +24,8 @@ pub(crate) struct GraphRun<K, T> {
     pub(crate) extras: CallExtras,
     /// Until it is answered.
     pub(crate) ticket: Option<T>,
+    /// If its caller watches it.
+    pub(crate) events: Option<Box<Events>>,
 }
 
 impl<K, T> GraphRun<K, T> {
@@ -42,10 +45,11 @@ impl<K, T> GraphRun<K, T> {
         // Its result may be wanted for as long as the graph runs, however short the step's own time is.
         let brief = step.timeout.filter(|_| Defect::DeskHoldsForAStepsTime.is_in());
         let keep = keep.then(|| brief.unwrap_or(self.deadline.since(now)));
-        let special = keep.is_some() || !inputs.is_empty();
+        let watched = self.events.is_some();
+        let special = keep.is_some() || !inputs.is_empty() || watched;
         let extras = CallExtras {
             metadata: step.metadata.clone().or_else(|| self.extras.metadata.clone()),
-            step: special.then(|| Box::new(StepCall { graph: self.id, keep, inputs })),
+            step: special.then(|| Box::new(StepCall { graph: self.id, keep, inputs, watched })),
             ..self.extras.clone()
         };
         let own = step.timeout.map_or(self.deadline, |timeout| now + timeout);

@@ -16,6 +16,7 @@
 mod arguments;
 mod desk;
 mod desk_port;
+mod events;
 mod fetching;
 mod gathering;
 mod grant;
@@ -27,6 +28,7 @@ mod results;
 mod run;
 mod step_state;
 mod walker;
+mod watching;
 
 pub use desk::{Desk, NewGraph};
 pub use desk_port::{Cargo, DeskCall, DeskPort, Outcome};

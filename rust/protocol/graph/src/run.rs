@@ -93,6 +93,14 @@ impl Run {
         self.plan.steps.get(step as usize).map(|planned| &planned.step)
     }
 
+    /// When a step that is under way was called.
+    pub fn sent_at(&self, step: u32) -> Option<Time> {
+        match self.states.get(step as usize)? {
+            StepState::UnderWay { called } => *called,
+            _ => None,
+        }
+    }
+
     /// Calls the steps that wait for nothing.
     pub fn begin(&mut self, now: Time, out: &mut Vec<Order>) {
         let steps = self.plan.steps.iter().enumerate();
@@ -243,8 +251,11 @@ impl Run {
             let report = self.plan.report.then(|| report(&self.plan.steps, &self.states, self.begun, now));
             let values: Vec<Payload> =
                 self.wanted.iter_mut().map(|value| value.take().unwrap_or_default()).collect();
-            let answer =
-                GraphAnswer { values: values.iter().map(|value| value.len() as u64).collect(), report };
+            let answer = GraphAnswer {
+                values: values.iter().map(|value| value.len() as u64).collect(),
+                report,
+                events: Vec::new(),
+            };
             out.push(Order::Ended(Ok((answer, values))));
             self.clear(out);
         }
@@ -384,7 +395,7 @@ impl Run {
             StepState::Done { done, .. } => Some(done.node.clone()),
             _ => None,
         });
-        let failure = GraphFailure { step, name, cause: body, executed, node, attempts };
+        let failure = GraphFailure { step, name, cause: body, executed, node, attempts, events: Vec::new() };
         out.push(Order::Ended(Err(Box::new(failure))));
         self.clear(out);
     }

@@ -4,10 +4,14 @@
 
 use std::time::Duration;
 
-use mpreg_graph::{Cargo, Desk, DeskCall, DeskPort, FetchRefused, GraphLimits, NewGraph, Outcome, Plan};
+use mpreg_graph::{
+    Cargo, Desk, DeskCall, DeskPort, FetchRefused, GraphLimits, NewGraph, Outcome, Plan, StepDone,
+    StepFailed, StepValue,
+};
 use mpreg_types::{
-    CallExtras, CallGraph, ErrorBody, ErrorCode, Fetch, ForeignText, FunctionName, Grant, GraphId, HeldInput,
-    Incarnation, Input, NodeId, Payload, Pick, Selector, Step, StepCall, Time, Wanted,
+    CallExtras, CallGraph, ErrorBody, ErrorCode, Executed, Fetch, ForeignText, FunctionName, Grant,
+    GraphEvent, GraphId, HeldInput, Incarnation, Input, NodeId, Payload, Pick, Selector, Step, StepCall,
+    Time, Wanted,
 };
 
 const ME: NodeId = NodeId::from_bytes([1; 16]);
@@ -19,6 +23,10 @@ const NOW: Time = Time::from_micros(1);
 struct Port {
     calls: Vec<DeskCall>,
     refused: Vec<ErrorBody>,
+    answers: Vec<Outcome>,
+    told: Vec<GraphEvent>,
+    /// How many events the reader still takes.
+    room: usize,
     fetched: usize,
 }
 
@@ -53,7 +61,16 @@ impl DeskPort for Port {
         self.refused.push(why);
     }
 
-    fn answer(&mut self, (): (), _: Outcome) {}
+    fn tell(&mut self, (): &(), event: &GraphEvent, _: Option<&Payload>) -> bool {
+        let room = self.room > 0;
+        self.room -= usize::from(room);
+        self.told.extend(Some(event.clone()).filter(|_| room));
+        room
+    }
+
+    fn answer(&mut self, (): (), outcome: Outcome) {
+        self.answers.push(outcome);
+    }
 }
 
 /// Two steps side by side, and one that refers to both.
@@ -77,7 +94,8 @@ fn three_steps() -> Plan {
 fn running(port: &mut Port) -> Desk<usize, (), ()> {
     let mut desk = Desk::new(ME);
     let deadline = NOW + Duration::from_secs(30);
-    let graph = NewGraph { plan: three_steps(), deadline, extras: CallExtras::default(), ticket: () };
+    let graph =
+        NewGraph { plan: three_steps(), deadline, extras: CallExtras::default(), watched: false, ticket: () };
     desk.run(graph, NOW, port);
     desk
 }
@@ -88,7 +106,14 @@ fn what_a_former_start_of_the_node_held_is_lost_though_another_result_has_its_nu
     let grant = Grant { holder: ME, incarnation: Incarnation(6), result: 1, proof: [0; 16], bytes: 1 };
     let graph = GraphId { coordinator: OTHER, incarnation: Incarnation(3), number: 1 };
     let inputs = vec![HeldInput { at: 0, grant, path: vec![] }];
-    desk.gather((), Payload::default(), &StepCall { graph, keep: None, inputs }, NOW, NOW, &mut port);
+    desk.gather(
+        (),
+        Payload::default(),
+        &StepCall { graph, keep: None, inputs, watched: false },
+        NOW,
+        NOW,
+        &mut port,
+    );
     let codes: Vec<ErrorCode> = port.refused.iter().map(|body| body.code).collect();
     assert_eq!((codes, port.fetched), (vec![ErrorCode::ResultLost], 0));
     assert!(desk.is_idle());
@@ -111,4 +136,76 @@ fn who_had_a_cancelled_step_is_told_to_free_what_it_may_hold_by_now() {
     assert_eq!(desk.cancel(|()| true, NOW, &mut port), Some(()));
     let freed = port.calls.iter().filter(|call| matches!(call.cargo, Cargo::Free(_))).count();
     assert_eq!((port.calls.len(), freed), (3, 1), "two steps, and one word to the node that had both");
+}
+
+fn watched(port: &mut Port) -> Desk<usize, (), ()> {
+    let mut desk = Desk::new(ME);
+    let deadline = NOW + Duration::from_secs(30);
+    let graph =
+        NewGraph { plan: three_steps(), deadline, extras: CallExtras::default(), watched: true, ticket: () };
+    desk.run(graph, NOW, port);
+    desk
+}
+
+fn label(text: &str) -> ForeignText {
+    ForeignText::new(text)
+}
+
+fn started(step: u32) -> GraphEvent {
+    GraphEvent::Started { step, node: label("n") }
+}
+
+fn finished(step: u32, us: u64) -> GraphEvent {
+    GraphEvent::Finished { step, node: label("n"), us }
+}
+
+fn done() -> StepDone {
+    StepDone { value: StepValue::Inline(vec![0xc0].into()), node: label("n") }
+}
+
+#[test]
+fn who_watches_is_told_of_each_step_and_what_is_left_comes_with_the_answer() {
+    let mut port = Port { room: 3, ..Port::default() };
+    let mut desk = watched(&mut port);
+    assert!(port.calls.iter().all(|call| call.extras.as_ref().unwrap().step.as_ref().unwrap().watched));
+    let later = NOW + Duration::from_micros(5);
+    for key in [1, 2] {
+        desk.sent(key, label("n"), &mut port);
+    }
+    desk.ended(1, Ok(done()), later, &mut port);
+    assert_eq!(port.told, [started(0), started(1), finished(0, 5)]);
+    desk.ended(2, Ok(done()), later, &mut port);
+    desk.sent(3, label("n"), &mut port);
+    assert_eq!(port.told.len(), 3, "there was no room");
+    port.room = 1;
+    desk.resume(|()| true, &mut port);
+    assert_eq!(port.told[3..], [finished(1, 5)]);
+    desk.ended(3, Ok(done()), later, &mut port);
+    let (answer, _) = port.answers.pop().unwrap().unwrap();
+    assert_eq!(answer.events, [started(2), finished(2, 0)]);
+    assert!(desk.is_idle());
+}
+
+#[test]
+fn a_graph_that_fails_tells_what_is_left_too() {
+    let mut port = Port::default();
+    let mut desk = watched(&mut port);
+    desk.sent(1, label("n"), &mut port);
+    let body = ErrorBody::new(ErrorCode::Remote, "no");
+    let failed = StepFailed { body, executed: Executed::Yes, node: None, attempts: 1 };
+    desk.ended(1, Err(Box::new(failed)), NOW, &mut port);
+    let failure = port.answers.pop().unwrap().unwrap_err();
+    assert_eq!((failure.step, failure.events), (Some(0), vec![started(0)]));
+}
+
+#[test]
+fn a_graph_that_nobody_watches_tells_nothing() {
+    let mut port = Port { room: 9, ..Port::default() };
+    let mut desk = running(&mut port);
+    desk.sent(1, label("n"), &mut port);
+    for key in 1..=3 {
+        desk.ended(key, Ok(done()), NOW, &mut port);
+    }
+    let (answer, _) = port.answers.pop().unwrap().unwrap();
+    assert_eq!((port.told, answer.events), (vec![], vec![]));
 }

@@ -73,7 +73,7 @@ impl Candidate {
             contract: ContractHash::of(""),
             scope: Scope::Local,
             idempotent: true,
-            streaming: false,
+            streaming: which.is_streaming(),
             timeout: None,
             peer,
             local,

@@ -28,7 +28,7 @@ impl Builtins {
 
     fn slots(&self, builtin: Builtin) -> &Arc<Slots> {
         match builtin {
-            Builtin::Graph => &self.graphs,
+            Builtin::Graph | Builtin::Events => &self.graphs,
             Builtin::Result | Builtin::Free => &self.among_nodes,
         }
     }
@@ -45,6 +45,9 @@ impl Switch {
                 format!("no builtin function {function} for this caller; is its version of mpreg newer?");
             return self.refuse(index, ErrorBody::new(ErrorCode::FunctionNotFound, text), step);
         };
+        if let Some(call) = self.calls.get_mut(index).filter(|_| builtin.is_streaming()) {
+            call.flow.limit = Some(call.deadline);
+        }
         let local = LocalFunction { handle: builtin.handle(), slots: self.builtins.slots(builtin).clone() };
         let candidate = Candidate::builtin(builtin, self.snapshot.own().clone(), Some(local));
         self.admit(index, Arc::new(candidate), step);

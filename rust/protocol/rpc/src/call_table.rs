@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use mpreg_types::{
     CallHead, CallId, ConnectionId, ErrorBody, ErrorCode, Executed, Incarnation, NodeId, Payload, ReplyHead,
-    StreamId, Time,
+    StreamId, Target, Time,
 };
 
 use crate::attempt::{Failed, Word};
@@ -121,6 +121,8 @@ impl CallTable {
         }
         self.sequence += 1;
         let (caller, sequence) = (self.caller, self.sequence);
+        // What a node itself answers with a stream has its deadline for the whole of it.
+        let limit = matches!(request.target.target, Target::Here { .. }).then_some(request.deadline);
         let make = |index: Index| CallSlot {
             head: CallHead {
                 token: index.token(caller.bridge),
@@ -148,7 +150,7 @@ impl CallTable {
             idempotent: request.idempotent,
             candidate: None,
             history: None,
-            flow: Flow::default(),
+            flow: Flow { limit, ..Flow::default() },
             state: State::Choosing,
         };
         let Some(index) = self.slots.insert_with(make) else {

@@ -57,6 +57,11 @@ impl CallKey {
         Index::of_token(self.0)
     }
 
+    /// Whose call it is that has this token.
+    pub fn of_token(token: u64) -> Self {
+        Self(token)
+    }
+
     /// As the frame carries it.
     pub fn token(self) -> u64 {
         self.0

@@ -9,17 +9,20 @@ pub enum Builtin {
     Result,
     /// Frees what the node holds for a graph.
     Free,
+    /// Runs a call graph and answers with a stream of its [`GraphEvent`](crate::GraphEvent)s.
+    Events,
 }
 
 impl Builtin {
     /// Every one there is.
-    pub const ALL: [Self; 3] = [Self::Graph, Self::Result, Self::Free];
+    pub const ALL: [Self; 4] = [Self::Graph, Self::Result, Self::Free, Self::Events];
 
     const fn as_str(self) -> &'static str {
         match self {
             Self::Graph => "mpreg.graph",
             Self::Result => "mpreg.result",
             Self::Free => "mpreg.free",
+            Self::Events => "mpreg.events",
         }
     }
 
@@ -57,7 +60,12 @@ impl Builtin {
 
     /// True if clients may call it; the others are among nodes.
     pub const fn is_for_clients(self) -> bool {
-        matches!(self, Self::Graph)
+        matches!(self, Self::Graph | Self::Events)
+    }
+
+    /// True if it answers with a stream of items. Its deadline holds for the whole of it, not only for the first one.
+    pub const fn is_streaming(self) -> bool {
+        matches!(self, Self::Events)
     }
 }
 

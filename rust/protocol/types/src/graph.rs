@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::{ErrorBody, Executed, ForeignText, HopBudget, Incarnation, NodeId, Selector};
+use crate::{ErrorBody, Executed, ForeignText, GraphEvent, HopBudget, Incarnation, NodeId, Selector};
 
 /// Results up to this length travel inline; larger ones stay with the node that made them.
 pub const INLINE_RESULT_BYTES: usize = 64 * 1024;
@@ -108,6 +108,9 @@ pub struct StepCall {
     pub keep: Option<Duration>,
     /// Results that the callee fetches and puts into the arguments before its function starts.
     pub inputs: Vec<HeldInput>,
+    /// True: somebody watches the run, so the callee says how far its function is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub watched: bool,
 }
 
 /// A result that the callee of a step fetches from its holder.
@@ -177,13 +180,16 @@ impl std::fmt::Debug for ResultRef {
 }
 
 /// What stands before the values in the answer to a graph.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GraphAnswer {
     /// Length of each wanted value, in order.
     pub values: Vec<u64>,
     /// If it was asked for.
     #[serde(default)]
     pub report: Option<GraphReport>,
+    /// What a reader of events has not been sent yet, without values: those are here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<GraphEvent>,
 }
 
 /// Who did what, and when.
@@ -219,7 +225,7 @@ pub struct StepReport {
 }
 
 /// Why a graph failed: the `data` of its error's body.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GraphFailure {
     /// Which step, if it was one.
     pub step: Option<u32>,
@@ -233,6 +239,9 @@ pub struct GraphFailure {
     pub node: Option<ForeignText>,
     /// How often it was sent.
     pub attempts: u8,
+    /// What a reader of events has not been sent yet, without values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<GraphEvent>,
 }
 
 /// Why a step could not get an input: the `data` of its [`ErrorCode::ResultLost`](crate::ErrorCode::ResultLost).

@@ -19,6 +19,7 @@ mod function_id;
 mod function_name;
 mod function_version;
 mod graph;
+mod graph_event;
 mod hop_budget;
 mod id_parts;
 mod incarnation;
@@ -63,6 +64,7 @@ pub use graph::{
     CallGraph, Fetch, Grant, GraphAnswer, GraphFailure, GraphId, GraphReport, HeldInput, INLINE_RESULT_BYTES,
     Input, InputFailure, PathKey, Pick, ResultRef, Step, StepCall, StepReport,
 };
+pub use graph_event::GraphEvent;
 pub use hop_budget::HopBudget;
 pub use id_parts::{PART_HASH_BYTES, differing_parts, first_of_part, last_of_part, part_hashes};
 pub use incarnation::Incarnation;

@@ -10,8 +10,8 @@ use mpreg_graph::{
 use mpreg_routing::Candidate;
 use mpreg_rpc::{CallKey, Completion, Request, Route, encode_error};
 use mpreg_types::{
-    Builtin, ErrorBody, ErrorCode, Executed, Fetch, ForeignText, GraphId, HopBudget, Incarnation, NodeId,
-    Payload, PreparedTarget, ReplyHead, Target, Time,
+    Builtin, ErrorBody, ErrorCode, Executed, Fetch, ForeignText, GraphEvent, GraphId, HopBudget, Incarnation,
+    NodeId, Payload, PreparedTarget, ReplyHead, Target, Time,
 };
 use mpreg_wire::{decode_graph, encode_answer, encode_failure, message};
 
@@ -176,7 +176,7 @@ impl World {
             return self.answer_with(place, key, job, Err((Box::new(body), Executed::No)));
         }
         let (deadline, extras) = (job.deadline, job.extras.clone());
-        let graph = NewGraph { plan, deadline, extras, ticket: (key, job) };
+        let graph = NewGraph { plan, deadline, extras, watched: false, ticket: (key, job) };
         self.with_desk(place, |desk, port| desk.run(graph, now, port));
     }
 
@@ -270,6 +270,10 @@ impl DeskPort for Calling<'_> {
 
     fn refuse(&mut self, (key, job): Work, why: ErrorBody) {
         self.world.answer_with(self.place, key, job, Err((Box::new(why), Executed::No)));
+    }
+
+    fn tell(&mut self, _: &Work, _: &GraphEvent, _: Option<&Payload>) -> bool {
+        true
     }
 
     fn answer(&mut self, (key, job): Work, outcome: Outcome) {

@@ -138,6 +138,7 @@ fn step() -> StepCall {
         graph: graph(),
         keep: Some(Duration::from_secs(30)),
         inputs: vec![HeldInput { at: 7, grant, path }],
+        watched: false,
     }
 }
 

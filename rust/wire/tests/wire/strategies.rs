@@ -158,11 +158,8 @@ fn step_call() -> impl Strategy<Value = StepCall> {
             let grant = Grant { holder: holder.node, incarnation: holder.incarnation, result, proof, bytes };
             HeldInput { at, grant, path }
         });
-    (graph_id(), any::<Option<Duration>>(), vec(input, 0..4)).prop_map(|(graph, keep, inputs)| StepCall {
-        graph,
-        keep,
-        inputs,
-    })
+    (graph_id(), any::<Option<Duration>>(), vec(input, 0..4), any::<bool>())
+        .prop_map(|(graph, keep, inputs, watched)| StepCall { graph, keep, inputs, watched })
 }
 
 fn result_ref() -> impl Strategy<Value = ResultRef> {
