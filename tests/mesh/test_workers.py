@@ -91,6 +91,12 @@ def blocking(ctx: mpreg.Context) -> list[str]:
     return [member.id for member in ctx.sync.members()]
 
 @node.function
+async def stand(pipe: str) -> int:
+    with open(pipe) as waited_for:
+        waited_for.read()
+    return os.getpid()
+
+@node.function
 async def extra_here() -> int:
     @node.function
     async def extra() -> int:
@@ -158,6 +164,40 @@ def is_gone(pid: int) -> bool:
     except ProcessLookupError:
         return True
     return False
+
+
+def pids_begun(app: Child) -> set[int]:
+    return {int(line.split()[1]) for line in app.out.splitlines() if line.startswith("begins ")}
+
+
+async def app_member(hub: mpreg.Node) -> mpreg.Member:
+    (member,) = [member for member in await hub.members() if member.name == "app"]
+    return member
+
+
+async def test_a_worker_that_stands_still_makes_the_node_busy_and_says_where(
+    hub: mpreg.Node, app: Child, tmp_path: Path
+) -> None:
+    async def is_(state: str) -> bool:
+        return (await app_member(hub)).state == state
+
+    os.mkfifo(tmp_path / "pipe")
+    call = asyncio.ensure_future(hub.call("stand", str(tmp_path / "pipe")))
+    await wait_for(lambda: is_("busy"), what="a busy node")
+    stack = (await app_member(hub)).stack or ""
+    assert stack.startswith("worker #")
+    assert "in stand" in stack
+    (tmp_path / "pipe").write_text("go on")
+    assert await call in pids_begun(app)
+    await wait_for(lambda: is_("alive"), what="a node that goes on")
+    # One that dies of it is not remembered.
+    call = asyncio.ensure_future(hub.call("stand", str(tmp_path / "pipe")))
+    await wait_for(lambda: is_("busy"), what="a busy node again")
+    for pid in pids_begun(app):
+        os.kill(pid, signal.SIGKILL)
+    (error,) = await gathered(call)
+    assert isinstance(error, mpreg.ConnectionLostError)
+    await wait_for(lambda: is_("alive"), what="a node without that worker")
 
 
 async def test_it_is_one_node_with_several_processes(hub: mpreg.Node, app: Child) -> None:

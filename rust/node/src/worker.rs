@@ -31,7 +31,7 @@ use crate::mailbox::News;
 use crate::node_shared::{NodeShared, Phase};
 use crate::runtime::Runtime;
 use crate::switch_io::SwitchIo;
-use crate::worker_offer::{LEAVE, OFFER, Offer, WITHDRAW, Withdrawal};
+use crate::worker_offer::{BUSY, Busy, LEAVE, OFFER, Offer, WITHDRAW, Withdrawal};
 
 /// How long the parent may take to accept the connection, and to answer.
 const PARENT_MAX: Duration = Duration::from_secs(5);
@@ -85,6 +85,8 @@ enum Asked {
         done: Sender<()>,
     },
     Leave,
+    /// It changes nothing here.
+    Nothing,
 }
 
 /// What the parent said to it.
@@ -213,7 +215,10 @@ impl Worker {
                 None => drop(done.send(())),
             },
             Command::Look { verb, body, timeout, end } => self.parent.look(&verb, &body, timeout, end),
-            Command::Busy(stack) => log_busy(&self.label, stack.as_ref()),
+            Command::Busy(stack) => {
+                log_busy(&self.label, stack.as_ref());
+                self.ask(BUSY, &Busy { number: self.number, stack }, Asked::Nothing);
+            }
             Command::Stop(_, end) => {
                 self.stop_ends.push(end);
                 self.begin_stop();
@@ -304,6 +309,7 @@ impl Worker {
                 }
                 let _ = done.send(answer);
             }
+            (Asked::Nothing, _) => {}
             // A parent that is gone sends no calls either.
             (Asked::Remove { handle, done }, _) => {
                 self.withdraw(handle);

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use mpreg_engine::Input;
 use mpreg_rpc::{Runs, WorkerOffer};
 use mpreg_transport::{Address, Connection, Listener};
 use mpreg_types::{
@@ -20,6 +21,7 @@ use mpreg_wire::handshake::Policy;
 
 use super::look_replies::LookReplies;
 use super::looks::Asker;
+use super::stuck_workers::Stuck;
 use super::{DRAIN_POLL, Driver};
 use crate::client::nil;
 use crate::config::{Part, Settings};
@@ -28,7 +30,7 @@ use crate::doorway::{Doorway, Introduction};
 use crate::error::NodeError;
 use crate::functions::{FunctionSpec, LocalEntry};
 use crate::mailbox::Mailbox;
-use crate::worker_offer::{LEAVE, OFFER, Offer, WITHDRAW, Withdrawal};
+use crate::worker_offer::{BUSY, LEAVE, OFFER, Offer, WITHDRAW, Withdrawal};
 
 /// The numbers of workers' functions begin here, those of the process's own ones at 1.
 const FIRST_HANDLE: u64 = 1 << 40;
@@ -40,6 +42,7 @@ type Key = (FunctionName, FunctionVersion);
 pub(super) struct Workers {
     offered: BTreeMap<Key, Offered>,
     handles: u64,
+    stuck: Stuck,
 }
 
 #[derive(Debug)]
@@ -144,6 +147,10 @@ impl Driver {
                 let Withdrawal { name, version } = read(body)?;
                 self.worker_withdraws(&(name, version), connection.id());
             }
+            BUSY => {
+                self.workers.stuck.heard(connection.id(), read(body)?);
+                self.hear(Input::Busy { stack: self.workers.stuck.said() });
+            }
             LEAVE => {
                 self.worker_gone(connection.id());
                 self.run_outputs();
@@ -242,6 +249,9 @@ impl Driver {
     pub(super) fn worker_gone(&mut self, worker: ConnectionId) {
         for key in self.workers.of(worker) {
             self.worker_withdraws(&key, worker);
+        }
+        if self.workers.stuck.gone(worker) {
+            self.hear(Input::Busy { stack: self.workers.stuck.said() });
         }
     }
 }
