@@ -5,13 +5,17 @@ from __future__ import annotations
 import ast
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
+import click
 import pytest
 from snippets import Block, blocks, run
+
+from mpreg.cli._main import mpreg as command
 
 ROOT = Path(__file__).parents[1]
 LINK = re.compile(r"\]\(([^)#:]*)(?:#([^):]*))?\)")
@@ -79,6 +83,33 @@ def test_python_in_a_document_is_python_and_links_lead_somewhere(document: Path)
         if block.language == "python":
             ast.parse(block.code)
     assert [link for link in links(document) if not leads_somewhere(document, *link)] == []
+
+
+def shown_commands() -> list:
+    """Lines of shell in documents that use the command, each from behind `mpreg`."""
+    found = []
+    for document in documents():
+        for block in blocks(document):
+            if block.language not in ("sh", "console") or "file=" in block.how:
+                continue
+            lines = block.code.splitlines()
+            for line in lines if block.language == "sh" else [each[2:] for each in lines if each.startswith("$ ")]:
+                for part in re.split(r" && | \| ", line):
+                    words = shlex.split(part, comments=True)
+                    words = words[len([word for word in words if re.match(r"[A-Z_]+=", word)]) :]
+                    if words and Path(words[0]).name == "mpreg":
+                        found.append(pytest.param(words[1:], id=f"{document.relative_to(ROOT)}: {part}"))
+    return found
+
+
+@pytest.mark.parametrize("words", shown_commands())
+def test_a_shown_command_is_one(words: list[str]) -> None:
+    verb: click.Command = command
+    while isinstance(verb, click.Group):
+        _, below, words = verb.resolve_command(click.Context(verb), words)
+        assert below is not None
+        verb = below
+    verb.make_context(verb.name, list(words))
 
 
 def links(document: Path) -> list[tuple[str, str]]:

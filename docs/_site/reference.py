@@ -9,6 +9,7 @@ import ast
 import dataclasses
 import inspect
 import itertools
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -16,7 +17,6 @@ import click
 import mpreg
 import mpreg.testing
 from mpreg.cli._main import mpreg as command
-from mpreg.testing import plugin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,7 +65,10 @@ def names_on(page: str) -> list[str]:
     page_of_module = {getattr(mpreg, name).__module__: file for name, file in listed.items()}
     own = [name for name, file in listed.items() if file == page]
     more = [name for name in mpreg.__all__ if name not in listed and name != "__version__"]
-    own += [name for name in more if page_of_module[getattr(mpreg, name).__module__] == page]
+    homes = {name: getattr(mpreg, name).__module__ for name in more}
+    if lost := [name for name, home in homes.items() if home not in page_of_module]:
+        raise SystemExit(f"give {', '.join(lost)} a page: PAGES in {__file__}")
+    own += [name for name in more if page_of_module[homes[name]] == page]
     return sorted(own, key=[each.__name__ for each in _tree(mpreg.MpregError)].index) if page == "errors" else own
 
 
@@ -130,7 +133,10 @@ def _below_fields(record: type) -> dict[str, str]:
 
 
 def _testing() -> str:
-    fixtures = [name for name, value in vars(plugin).items() if type(value).__name__ == "FixtureFunctionDefinition"]
+    # Read, not imported: that would take pytest.
+    plugin = ast.parse((Path(mpreg.testing.__file__).parent / "plugin.py").read_text())
+    functions = [item for item in plugin.body if isinstance(item, ast.FunctionDef)]
+    fixtures = [each.name for each in functions if "pytest.fixture" in map(ast.unparse, each.decorator_list)]
     intro = "For users' tests. Guide: [testing](../guides/testing.md)."
     names = [_entry(f"testing.{name}") for name in mpreg.testing.__all__]
     told = ["## Fixtures of the pytest plugin", *(_entry(f"testing.plugin.{name}") for name in fixtures)]

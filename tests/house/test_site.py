@@ -29,8 +29,8 @@ INSIDE = {
     "mpreg.Config.given", "mpreg.Config.without", "mpreg.Functions.definitions", "mpreg.Functions.join", "mpreg.Functions.part",
 }  # fmt: skip
 
-# One build for all tests of this file, wherever xdist runs them.
-pytestmark = [pytest.mark.xdist_group("site"), pytest.mark.timeout(180)]
+# The build counts as time of the first test.
+pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture(scope="module")
