@@ -418,7 +418,7 @@ class NodeCore:
         """Where it listens, with the real port; "" before `start`."""
     # For `mpreg.testing` only.
     def fingerprint(self) -> str:
-        """Equal on two nodes that see the same members and the same catalog."""
+        """Equal on two nodes that see the same members and the same catalog; empty until calls go by what is seen."""
     def kill(self) -> None:
         """Connections break without a word, as by `kill -9`; nothing drains."""
     def pause(self, paused: bool) -> None:

@@ -118,3 +118,17 @@ async def test_what_a_lifespan_raises_at_its_end_is_raised_and_all_have_stopped(
         async with mesh:
             pass
     assert not any(node.is_started for node in mesh.nodes)
+
+
+async def test_calls_go_by_what_a_mesh_has_agreed_on(mpreg_mesh: Callable[..., LocalMesh]) -> None:
+    # Changes of others are published together, some milliseconds after they are known.
+    for _ in range(5):
+        async with mpreg_mesh(nodes=3) as mesh:
+            for node in mesh.nodes:
+                node.function("f")(lambda: None)
+            await mesh.converged()
+            for node in mesh.nodes:
+                assert len(await node.remote("f").call_all()) == 3
+            await mesh.kill(2)
+            await mesh.converged()
+            assert len(await mesh.nodes[0].remote("f").call_all()) == 2

@@ -316,7 +316,8 @@ async def _disagreement(group: list[Node]) -> str:
             return f"{node.id} does not answer: {error}"
         if alive != ids:
             return f"{node.id} sees {', '.join(sorted(alive))} alive, not {', '.join(sorted(ids))}"
-    if len({core_of(node).fingerprint() for node in group}) > 1:
+    seen = {core_of(node).fingerprint() for node in group}
+    if len(seen) > 1 or "" in seen:
         return f"the catalogs of {', '.join(sorted(ids))} differ"
     return ""
 

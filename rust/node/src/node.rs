@@ -188,7 +188,8 @@ impl Node {
         self.shared.command_or(Command::Ended(end));
     }
 
-    /// Equal on two nodes that see the same members and the same catalog; empty while it is not running.
+    /// Equal on two nodes that see the same members and the same catalog; empty while it is not running, and until its calls
+    /// go by what it sees.
     pub fn fingerprint(&self) -> String {
         let (tell, told) = mpsc::channel();
         self.shared.command(Command::Fingerprint(tell));

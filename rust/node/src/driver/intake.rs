@@ -174,7 +174,11 @@ impl Driver {
     }
 
     fn fingerprint(&mut self) -> String {
-        format!("{:?}", self.engine.borrow_mut().converged())
+        let mut engine = self.engine.borrow_mut();
+        if engine.is_publishing() {
+            return String::new();
+        }
+        format!("{:?}", engine.converged())
     }
 
     /// As by `kill -9`: no goodbye, no leave.

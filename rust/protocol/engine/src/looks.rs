@@ -84,6 +84,11 @@ impl Engine {
         self.history.since(token)
     }
 
+    /// True while calls go by what was known a moment ago, because changes of others are published together.
+    pub fn is_publishing(&self) -> bool {
+        self.index.is_changed()
+    }
+
     /// What this node believes, to be compared with what others believe.
     pub fn converged(&mut self) -> Convergence {
         let living = self.membership.members().filter(|member| member.state == MemberState::Alive);
