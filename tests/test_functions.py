@@ -294,6 +294,13 @@ def test_options_of_a_handle_are_checked_at_once() -> None:
         with pytest.raises(mpreg.ConfigError, match=told):
             options_of(target)
 
+    async def price(sku: str) -> float:
+        return 9.5
+
+    # Without a warning of a coroutine that was never awaited.
+    with pytest.raises(mpreg.ConfigError, match=r"give the function and its arguments, call\(price, \.\.\.\)"):
+        options_of(price("A1"))
+
 
 def test_options_of_a_handle_arrive_in_their_plain_form() -> None:
     found = options_of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import types
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypedDict, TypeVar, cast, overload
 
@@ -138,6 +139,10 @@ def prepare(
         return make(caller, name=target, convert=_result_hint(returns), **given)
     if isinstance(target, native.RemoteCore):
         raise ConfigError("this is a handle already: call it directly, handle(...)")
+    if isinstance(target, types.CoroutineType):
+        target.close()
+        name: str = target.__name__
+        raise ConfigError(f"{name}(...) is a call made here: give the function and its arguments, call({name}, ...)")
     if not callable(target):
         raise ConfigError(f"{target!r} cannot be called: give a function's name, or a function of a node")
     if returns is not NOT_GIVEN:
