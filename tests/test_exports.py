@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import subprocess
 import sys
 
@@ -66,5 +68,21 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 def test_every_public_name_says_what_it_is() -> None:
     missing = [
         name for name in mpreg.__all__ if name != "__version__" and not (getattr(mpreg, name).__doc__ or "").strip()
+    ]
+    assert missing == []
+
+
+def test_every_member_of_a_public_class_says_what_it_does() -> None:
+    """To `help()` and to notebooks, also where it is written in Rust."""
+    classes = [value for name in mpreg.__all__ if isinstance(value := getattr(mpreg, name), type)]
+    fields = {field.name for cls in classes if dataclasses.is_dataclass(cls) for field in dataclasses.fields(cls)}
+    missing = [
+        f"{cls.__name__}.{name}"
+        for cls in classes
+        for name in dir(cls)
+        if not name.startswith("_") and name not in fields
+        # Data says it in the reference.
+        if (callable(value := inspect.getattr_static(cls, name)) or isinstance(value, property))
+        if not (getattr(cls, name).__doc__ or "").strip()
     ]
     assert missing == []

@@ -38,6 +38,9 @@ OUTSIDE: Final = {
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
 }
+STYLE: Final = "assets/mpreg.css"
+# Where a value is kept in a class is nobody's business.
+HIDDEN: Final = ".doc-label-class-attribute, .doc-label-instance-attribute, .doc-label-dataclass { display: none }\n"
 LANGUAGES: Final = {".py": "python", ".rs": "rust", ".toml": "toml", ".sh": "sh", ".yaml": "yaml", ".yml": "yaml"}
 # An image is a link, too.
 LINK: Final = re.compile(r"(\]\()([^)#:\s]+)((?:#[^)\s]*)?\))")
@@ -52,6 +55,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
         files.append(File.generated(config, uri, abs_src_path=str(ROOT / path)))
     for uri, text in pages().items():
         files.append(File.generated(config, uri, content=text))
+    files.append(File.generated(config, STYLE, content=HIDDEN))
     for path in sorted(_sources_named(files)):
         files.append(File.generated(config, _site_of(path), content=_source_page(path)))
     # Sources are reached by the links to them.

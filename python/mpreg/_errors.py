@@ -127,7 +127,7 @@ class NoRouteError(CallError):
 
 
 class HopBudgetExhaustedError(CallError):
-    """Every route crosses more borders than `max_hops` allows."""
+    """Every route crosses more borders than `max_hops` allows. Calls between clusters are not there yet."""
 
     code = "hop_budget_exhausted"
     executed = "no"
@@ -160,7 +160,7 @@ class CancelledByPeerError(CallError):
 
 
 class PermissionDeniedError(CallError, PermissionError):
-    """Rules or trust forbid it; the message names what to add."""
+    """Rules or trust forbid it; the message names what to add. Rules are not there yet."""
 
     code = "permission_denied"
     executed = "no"
@@ -221,19 +221,19 @@ class TooLargeError(PayloadError):
 
 
 class QueueError(MpregError):
-    """A queue refused or lost something."""
+    """A queue refused or lost something. Queues are not there yet."""
 
     code = "queue"
 
 
 class CacheError(MpregError):
-    """A cache refused something."""
+    """A cache refused something. Caches are not there yet."""
 
     code = "cache"
 
 
 class ConsensusError(MpregError):
-    """No majority, or a lease was lost."""
+    """No majority, or a lease was lost. Consensus is not there yet."""
 
     code = "consensus"
 

@@ -144,7 +144,7 @@ ambient: Final[ContextVar[CallContext | None]]
 
 @final
 class Call(Coroutine[Any, Any, _T_co]):
-    """A call under way: sent when it was made, awaited once, by any loop of the process that made it.
+    """A call under way: sent when it was made, awaited once, by any task of the loop that made it.
 
     Awaited it gives the result or raises what the call came to. Good for `asyncio.gather`, `wait_for`, `create_task`,
     `TaskGroup`. Cancelling the task that awaits it cancels the function where it runs. Dropped unawaited it is cancelled with

@@ -26,6 +26,9 @@ pub(crate) enum Pending {
 }
 
 /// A call under way: sent when it was made, awaited once, by any task of the loop that made it.
+///
+/// Awaited it gives the result or raises what the call came to. Cancelling the task that awaits it cancels the function where it
+/// runs. Dropped unawaited it is cancelled with a `RuntimeWarning`.
 #[pyclass(module = "mpreg", frozen, weakref)]
 #[derive(Debug)]
 pub(crate) struct Call {
@@ -95,10 +98,12 @@ impl Call {
         step
     }
 
+    /// For event loops: it is a coroutine.
     fn send<'py>(&self, py: Python<'py>, _value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         self.__next__(py)
     }
 
+    /// For event loops.
     #[pyo3(signature = (typ, val = None, tb = None))]
     fn throw(
         &self,
@@ -113,6 +118,7 @@ impl Call {
         Err(PyErr::from_value(val.unwrap_or(typ)))
     }
 
+    /// Cancels the call without awaiting it, and without the warning. Twice changes nothing.
     fn close(&self, py: Python<'_>) {
         if !matches!(*self.progress.lock(), Progress::Done) {
             self.abandon(py);

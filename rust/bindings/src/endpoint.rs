@@ -277,7 +277,9 @@ impl Endpoint {
         *self.state.through.write() = Through::Detached(why);
     }
 
-    /// A call as a step of a graph, not made yet.
+    /// A call as a step of a graph, for `run` or as an argument of other steps. Nothing is sent yet.
+    ///
+    /// By function object or name, with the function's own arguments, among which steps may stand.
     #[pyo3(signature = (target, /, *args, **kwargs))]
     fn step<'py>(
         slf: &Bound<'py, Self>,
@@ -350,6 +352,9 @@ impl CallerCore {
         PyClassInitializer::from(Endpoint::new(py)).add_subclass(Self)
     }
 
+    /// Calls a function by its object (typed) or its name; every argument goes to it. Options stand in `remote`.
+    ///
+    /// The call is on its way when this returns: await the `Call` for the result.
     #[pyo3(signature = (target, /, *args, **kwargs))]
     fn call<'py>(
         slf: &Bound<'py, Self>,
@@ -362,6 +367,9 @@ impl CallerCore {
         endpoint.get().state.call(slf.py(), &handle, args, kwargs)
     }
 
+    /// The items of a generator, by its object (typed) or its name: `async for item in caller.stream(f, ...)`.
+    ///
+    /// The deadline covers the time to the first item. Leaving the loop, `aclose()` or dropping it cancels the generator.
     #[pyo3(signature = (target, /, *args, **kwargs))]
     fn stream<'py>(
         slf: &Bound<'py, Self>,
@@ -407,6 +415,7 @@ impl BlockingCore {
         PyClassInitializer::from(Endpoint::new(py)).add_subclass(Self)
     }
 
+    /// Calls a function by its object (typed) or its name and waits for the result. Options stand in `remote`.
     #[pyo3(signature = (target, /, *args, **kwargs))]
     fn call<'py>(
         slf: &Bound<'py, Self>,

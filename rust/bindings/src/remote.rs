@@ -212,7 +212,7 @@ impl RemoteCore {
         Ok(Self::new(handle, caller.get().state.clone()))
     }
 
-    /// Hot: sends the call on the running loop.
+    /// Sends the call; await what it returns.
     #[pyo3(signature = (*args, **kwargs))]
     fn call<'py>(
         &self,
@@ -223,7 +223,7 @@ impl RemoteCore {
         self.endpoint.call(py, &self.handle, args, kwargs)
     }
 
-    /// Asks for the stream of a generator.
+    /// Asks for the items of a generator; `async for` over what it returns.
     #[pyo3(name = "open_stream", signature = (*args, **kwargs))]
     fn stream<'py>(
         &self,
@@ -234,7 +234,7 @@ impl RemoteCore {
         self.endpoint.stream(py, &self.handle, args, kwargs)
     }
 
-    /// Hot: sends the call and blocks this thread, without the interpreter.
+    /// Calls and waits, without the interpreter.
     #[pyo3(signature = (*args, **kwargs))]
     fn call_blocking<'py>(
         &self,
@@ -245,7 +245,7 @@ impl RemoteCore {
         self.endpoint.call_blocking(py, &self.handle, args, kwargs)
     }
 
-    /// The call as a step of a graph, not made yet.
+    /// The call as a step of a graph, for `run` or as an argument of other steps. Nothing is sent yet.
     #[pyo3(signature = (*args, **kwargs))]
     fn step(
         &self,

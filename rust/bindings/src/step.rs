@@ -82,7 +82,9 @@ impl Drop for StepCore {
     }
 }
 
-/// `mpreg.Step`.
+/// A call that is to be made as a part of a graph: a reference to its result, to give to other steps or to `run`.
+///
+/// `step["rows"]`, `step[0]` and `step[-1]` refer to a key, field or index of the result, as steps of their own.
 #[pyclass(module = "mpreg", frozen, weakref)]
 #[derive(Debug)]
 pub(crate) struct Step {

@@ -24,7 +24,10 @@ use crate::completion::function_ran;
 use crate::hooks::call_error;
 use crate::reading::{Next, Reading, What};
 
-/// `_mpreg.Stream`.
+/// Items of a stream, by `async for`: asked for when it was made, read by one task of the loop that made it.
+///
+/// Dropped, closed, or its reading task cancelled, it cancels the generator; dropped without ever being iterated it warns
+/// (`RuntimeWarning`). Also an async context manager, which closes it at the end.
 #[pyclass(module = "mpreg", frozen, weakref)]
 #[derive(Debug)]
 pub(crate) struct Stream {
@@ -162,6 +165,7 @@ impl Stream {
         self.abandon(py);
     }
 
+    /// The same as `close`, to be awaited.
     fn aclose<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, Given>> {
         self.abandon(py);
         Given::new(py, py.None())
