@@ -114,7 +114,23 @@ def test_doctor_warns_of_insecure() -> None:
     assert found("--insecure")["keys"][0] == "warning"
 
 
-@pytest.mark.parametrize("verb", ["run", "call", "catalog", "config", "describe", "explain", "members", "doctor"])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        "run",
+        "call",
+        "catalog",
+        "config",
+        "describe",
+        "explain",
+        "members",
+        "doctor",
+        "top",
+        "topology",
+        "bench",
+        "demo",
+    ],
+)
 def test_every_verb_has_help(verb: str) -> None:
     result = command(verb, "--help")
     assert result.exit_code == 0

@@ -53,9 +53,10 @@ def test_names_are_exactly_these() -> None:
     errors = {name for name in mpreg.__all__ if name.endswith("Error")}
     assert len(errors) == 22
     assert set(mpreg.__all__) - errors == {
-        "Call", "Caller", "Candidate", "Change", "Client", "Config", "Context", "Explanation", "FunctionDescription",
-        "FunctionEntry", "Functions", "LogContext", "Map", "Member", "Node", "Outcome", "Remote", "RunEvent", "RunFinished", "RunReport",
-        "Step", "StepFailed", "StepFinished", "StepReport", "StepStarted", "Stream", "SyncCaller", "SyncClient", "SyncMap", "SyncRemote", "SyncStream",
+        "Call", "Caller", "Candidate", "Change", "Client", "Config", "ConnectionStats", "Context", "Explanation",
+        "FunctionDescription", "FunctionEntry", "FunctionStats", "Functions", "LogContext", "Map", "Member", "Node",
+        "NodeStats", "Outcome", "Remote", "RunEvent", "RunFinished", "RunReport", "Step", "StepFailed", "StepFinished",
+        "StepReport", "StepStarted", "Stream", "SyncCaller", "SyncClient", "SyncMap", "SyncRemote", "SyncStream",
         "SyncWatch", "Watch", "__version__", "connect", "detached",
     }  # fmt: skip
 

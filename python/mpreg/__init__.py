@@ -49,7 +49,17 @@ if TYPE_CHECKING:
     from mpreg._outcome import Outcome
     from mpreg._streams import SyncStream
     from mpreg._sync import SyncCaller, SyncClient, SyncRemote
-    from mpreg._views import Candidate, Change, Explanation, FunctionDescription, FunctionEntry, Member
+    from mpreg._views import (
+        Candidate,
+        Change,
+        ConnectionStats,
+        Explanation,
+        FunctionDescription,
+        FunctionEntry,
+        FunctionStats,
+        Member,
+        NodeStats,
+    )
     from mpreg._watch import SyncWatch, Watch
 
 __all__ = [
@@ -65,6 +75,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "ConnectionLostError",
+    "ConnectionStats",
     "ConsensusError",
     "Context",
     "DeadlineExceededError",
@@ -74,6 +85,7 @@ __all__ = [
     "FunctionDescription",
     "FunctionEntry",
     "FunctionNotFoundError",
+    "FunctionStats",
     "Functions",
     "GraphError",
     "HopBudgetExhaustedError",
@@ -83,6 +95,7 @@ __all__ = [
     "MpregError",
     "NoRouteError",
     "Node",
+    "NodeStats",
     "Outcome",
     "OverloadedError",
     "PayloadError",
@@ -129,7 +142,17 @@ _HOMES: Final = {
     "_outcome": ("Outcome",),
     "_streams": ("SyncStream",),
     "_sync": ("SyncCaller", "SyncClient", "SyncRemote"),
-    "_views": ("Candidate", "Change", "Explanation", "FunctionDescription", "FunctionEntry", "Member"),
+    "_views": (
+        "Candidate",
+        "Change",
+        "ConnectionStats",
+        "Explanation",
+        "FunctionDescription",
+        "FunctionEntry",
+        "FunctionStats",
+        "Member",
+        "NodeStats",
+    ),
     "_watch": ("SyncWatch", "Watch"),
 }
 _HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}

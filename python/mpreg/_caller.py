@@ -14,7 +14,7 @@ from mpreg._events import CLASSES
 from mpreg._graph import asked, timeout_of
 from mpreg._map import CONCURRENCY, Map, prepared
 from mpreg._native import native
-from mpreg._remote import NOT_GIVEN, Remote, RemoteOptions, SelectionOptions, prepare
+from mpreg._remote import NOT_GIVEN, Remote, RemoteOptions, SelectionOptions, call_candidates, prepare
 from mpreg._watch import Watch
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mpreg._map import Errors
     from mpreg._mpreg import Call, Step, Stream
     from mpreg._outcome import Outcome
-    from mpreg._views import Explanation, FunctionDescription, FunctionEntry, Member
+    from mpreg._views import Explanation, FunctionDescription, FunctionEntry, Member, NodeStats
 
 __all__ = ["Caller", "Remote"]
 
@@ -307,6 +307,14 @@ class Caller(native.CallerCore):
     async def members(self) -> list[Member]:
         """The nodes of the own cluster, itself included, departed ones for ten minutes; clients never."""
         return looks.members_answer(await self._request("members", {}, self._timeout))
+
+    async def stats(self, *, timeout: float = 2.0) -> list[NodeStats]:  # noqa: ASYNC109 - each node's deadline
+        """What each node of the own cluster has done since its start, and whom it is connected to.
+
+        All are asked at one time; one that does not answer within `timeout` seconds says so in its `error`. Rates are
+        what lies between two readings: `FunctionStats.since`.
+        """
+        return looks.stats_answer(await call_candidates(await looks.stats_handle(self, timeout).candidates(), (), {}))
 
     async def wait_for(
         self,

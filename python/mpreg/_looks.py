@@ -6,11 +6,23 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mpreg import _mpreg
 from mpreg._fields import TIMEOUT_MAX, integer, resource_names, seconds
+from mpreg._native import native
 from mpreg._remote import name_of, selection
-from mpreg._views import Explanation, FunctionDescription, FunctionEntry, Member
+from mpreg._views import (
+    ConnectionStats,
+    Explanation,
+    FunctionDescription,
+    FunctionEntry,
+    FunctionStats,
+    Member,
+    NodeStats,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from mpreg._mpreg import BlockingCore, CallerCore, RemoteCore
+    from mpreg._outcome import Outcome
 
 _NODES_MAX: Final = 10_000
 
@@ -49,6 +61,41 @@ def explain_question(target: Any, options: Mapping[str, Any]) -> dict[str, Any]:
 def members_answer(rows: Iterable[Mapping[str, Any]]) -> list[Member]:
     """Sorted by id."""
     return sorted(map(Member.of, rows), key=lambda member: member.id)
+
+
+def stats_handle(caller: CallerCore | BlockingCore, timeout: float) -> RemoteCore:
+    """Its candidates are all members that may answer, each to be called by itself."""
+    limit = seconds(timeout, "timeout", least=0.001, most=TIMEOUT_MAX)
+    return native.RemoteCore(caller, name="mpreg.stats", timeout=limit)
+
+
+def stats_answer(outcomes: Iterable[Outcome[Mapping[str, Any]]]) -> list[NodeStats]:
+    """Sorted by node."""
+    return sorted(map(_stats_of, outcomes), key=lambda stats: stats.node)
+
+
+def _stats_of(outcome: Outcome[Mapping[str, Any]]) -> NodeStats:
+    if outcome.error is not None:
+        return NodeStats(node=outcome.node or "", error=str(outcome.error))
+    row = outcome.value
+    functions = (
+        FunctionStats.of({
+            **each,
+            "seconds": each["total_us"] / 1e6,
+            "times": tuple((bound / 1e6, count) for bound, count in each["times"]),
+        })
+        for each in row["functions"]
+    )  # fmt: skip
+    connections = (
+        ConnectionStats.of({**each, "round_trip": each["rtt_us"] and each["rtt_us"] / 1e6})
+        for each in row["connections"]
+    )
+    return NodeStats.of({
+        **row,
+        "at": row["at_us"] / 1e6,
+        "functions": tuple(sorted(functions, key=lambda each: (each.name, each.version))),
+        "connections": tuple(sorted(connections, key=lambda each: each.node)),
+    })  # fmt: skip
 
 
 def wait_question(target: Any, nodes: int, timeout: float, options: Mapping[str, Any]) -> tuple[dict[str, Any], float]:

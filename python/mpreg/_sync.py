@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from mpreg._map import Errors
     from mpreg._mpreg import NodeCore, Step
     from mpreg._outcome import Outcome
-    from mpreg._views import Explanation, FunctionDescription, FunctionEntry, Member
+    from mpreg._views import Explanation, FunctionDescription, FunctionEntry, Member, NodeStats
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -343,6 +343,11 @@ class SyncCaller(native.BlockingCore):
     def members(self) -> list[Member]:
         """The nodes of the own cluster, itself included, departed ones for ten minutes; clients never."""
         return looks.members_answer(self._request_blocking("members", {}, self._timeout))
+
+    def stats(self, *, timeout: float = 2.0) -> list[NodeStats]:
+        """What each node of the own cluster has done since its start, and whom it is connected to; see `Caller.stats`."""
+        candidates = looks.stats_handle(self, timeout).candidates_blocking()
+        return looks.stats_answer(self.portal.run(lambda: call_candidates(candidates, (), {})))
 
     def wait_for(
         self,

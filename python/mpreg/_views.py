@@ -166,6 +166,87 @@ class Change(_View):
         return value
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FunctionStats(_View):
+    """What became of the calls of one function on one node, counted since it was offered."""
+
+    name: str
+    """Of the function."""
+    version: str
+    """Which of its versions."""
+    in_flight: int = 0
+    """Running now."""
+    calls: int = 0
+    """That have ended."""
+    errors: int = 0
+    """Of those, the ones that gave no value: raised, refused, cancelled, lost."""
+    seconds: float = 0.0
+    """Of all answered calls together, each from its arrival at the node to its answer."""
+    times: tuple[tuple[float, int], ...] = ()
+    """How many calls took how long: (less than so many seconds, calls), ascending; each bound a quarter above the last."""
+
+    def quantile(self, part: float) -> float | None:
+        """Seconds within which that part of the calls was answered, like 0.99, a quarter too many at most; None without calls."""
+        wanted = part * sum(count for _, count in self.times)
+        for bound, count in self.times:
+            wanted -= count
+            if wanted <= 0:
+                return bound
+        return None
+
+    def since(self, earlier: FunctionStats | None) -> FunctionStats:
+        """What was added since an earlier reading; everything if the node was started again meanwhile."""
+        if earlier is None or earlier.calls > self.calls:
+            return self
+        before = dict(earlier.times)
+        added = ((bound, count - before.get(bound, 0)) for bound, count in self.times)
+        return dataclasses.replace(
+            self,
+            calls=self.calls - earlier.calls,
+            errors=self.errors - earlier.errors,
+            seconds=self.seconds - earlier.seconds,
+            times=tuple((bound, count) for bound, count in added if count > 0),
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ConnectionStats(_View):
+    """A connection to another member."""
+
+    node: str
+    """Who is at the other end: `cluster/name/instance`."""
+    round_trip: float | None = None
+    """In seconds, smoothed; None: not measured yet."""
+    in_flight: int = 0
+    """Calls sent there and not answered yet."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NodeStats(_View):
+    """What a node has done since its start, and whom it is connected to."""
+
+    node: str
+    """`cluster/name/instance`."""
+    error: str | None = None
+    """Why it did not answer; then nothing else is known."""
+    at: float = 0.0
+    """When it answered, in seconds of a clock of its own: what lies between two readings."""
+    in_flight: int = 0
+    """Calls running."""
+    queued: int = 0
+    """Calls waiting for a slot, a candidate or credit."""
+    refused: int = 0
+    """Calls answered with an error before their function began."""
+    clients: int = 0
+    """Connected clients."""
+    workers: int = 0
+    """Worker processes."""
+    functions: tuple[FunctionStats, ...] = ()
+    """Those that were called, by name and version."""
+    connections: tuple[ConnectionStats, ...] = ()
+    """To other members."""
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, _View):
         return value.as_dict()

@@ -213,6 +213,14 @@ async def test_call_all_answers_for_each_node(mpreg_mesh: Callable[..., LocalMes
             await caller.remote("nobody.offers", wait=0).call_all()
 
 
+async def test_calls_that_end_as_they_begin_each_end(mpreg_node: Callable) -> None:
+    async with mpreg_node() as node:
+        # Each gets the place that the one before it had, whose error nobody has fetched yet.
+        calls = [node.remote("nobody.offers", wait=0)(number) for number in range(5)]
+        errors = await asyncio.gather(*calls, return_exceptions=True)
+    assert [type(error) for error in errors] == [mpreg.FunctionNotFoundError] * 5
+
+
 async def test_map_in_order_as_done_and_with_kwargs(way: Way) -> None:
     @way.function
     async def double(x: int, *, plus: int = 0) -> int:

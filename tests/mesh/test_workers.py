@@ -274,6 +274,21 @@ async def test_a_worker_calls_and_looks_through_its_parent(hub: mpreg.Node, app:
         await hub.remote("inner", wait=0.0)(1)
 
 
+async def test_calls_that_workers_ran_are_counted_by_their_node(hub: mpreg.Node, app: Child) -> None:
+    before = {stats.node: stats for stats in await hub.stats()}
+    node = next(label for label in before if label.startswith("default/app/"))
+    await asyncio.gather(*(hub.call("version") for _ in range(5)))
+    with pytest.raises(TypeError):
+        await hub.call("version", 1)
+
+    async def counted() -> bool:
+        now = {stats.node: stats for stats in await hub.stats()}[node]
+        assert now.workers == 2
+        return [(f.calls, f.errors, f.in_flight) for f in now.functions if f.name == "version"] == [(6, 1, 0)]
+
+    await wait_for(counted)
+
+
 async def test_a_killed_worker_is_replaced_and_others_are_unharmed(hub: mpreg.Node, app: Child, tmp_path: Path) -> None:
     (lost, victim), (kept, survivor) = [await held(hub, app, "hold", name) for name in ("a", "b")]
     again, _ = await held(hub, app, "hold.again", "c")

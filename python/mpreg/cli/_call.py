@@ -39,7 +39,7 @@ def call(
     json: bool,
 ) -> None:
     """Call a function: `mpreg call shop.price '"A1"' qty=2`. Prints its result as JSON."""
-    args, kwargs = _read(arguments)
+    args, kwargs = read_arguments(arguments)
     options: dict[str, Any] = {"resources": resources, "cluster": cluster}
     if version is not None:
         options["version"] = version
@@ -51,7 +51,8 @@ def call(
     show_json({"value": value} if json else value)
 
 
-def _read(arguments: Sequence[str]) -> tuple[list[Any], dict[str, Any]]:
+def read_arguments(arguments: Sequence[str]) -> tuple[list[Any], dict[str, Any]]:
+    """Positional ones and those by name, each as JSON."""
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     for text in arguments:

@@ -150,6 +150,7 @@ def _second_terminal(address: str) -> str:
     return (
         "\nThe mesh stays up. Call it from a second terminal:\n\n"
         f"    {command} call demo.grep '\"lambda\"' top=3 --connect {address}\n"
-        f"    {command} members --connect {address}\n\n"
+        f"    {command} topology --connect {address}\n"
+        f"    {command} top --connect {address}\n\n"
         "Ctrl-C ends it."
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 import mpreg as library
-from mpreg.cli import _call, _config, _demo, _doctor, _look, _run
+from mpreg.cli import _bench, _call, _config, _demo, _doctor, _look, _run, _top, _topology
 from mpreg.cli._options import Verbs
 from mpreg.cli._output import tell
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mpreg import MpregError
 
 _VERBS: Final = (
+    _bench.bench,
     _call.call,
     _look.catalog,
     _config.config,
@@ -26,6 +27,8 @@ _VERBS: Final = (
     _demo.demo,
     _doctor.doctor,
     _run.run,
+    _top.top,
+    _topology.topology,
 )
 
 

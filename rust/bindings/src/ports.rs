@@ -1,6 +1,5 @@
 //! The ports of one thread: one for each node or client it has called through, with the calls under way.
 
-use std::mem;
 use std::sync::Arc;
 
 use mpreg_node::{CallKey, Caller, Invocation, Item, Mailbox, NodeError, Outgoing, Port, PortId};
@@ -20,9 +19,10 @@ struct Entry {
     caller: u64,
     port: Port,
     /// By the call's slot.
-    pending: Vec<Option<PendingCall>>,
-    /// Calls that found the table full, until their completions are taken.
-    refused: Vec<(CallKey, PendingCall)>,
+    pending: Vec<Option<(CallKey, PendingCall)>>,
+    /// Calls without a slot until their completions are taken: they found the table full, or had ended, some as they
+    /// began, when another one got their slot.
+    slotless: Vec<(CallKey, PendingCall)>,
     outstanding: usize,
 }
 
@@ -31,22 +31,22 @@ impl Entry {
     fn keep(&mut self, key: CallKey, pending: PendingCall) {
         self.outstanding += 1;
         if key.is_refused() {
-            return self.refused.push((key, pending));
+            return self.slotless.push((key, pending));
         }
         let slot = key.slot();
         if slot >= self.pending.len() {
             self.pending.resize_with(slot + 1, || None);
         }
-        self.pending[slot] = Some(pending);
+        self.slotless.extend(self.pending[slot].replace((key, pending)));
     }
 
     fn release(&mut self, key: CallKey) -> Option<PendingCall> {
-        let pending = if key.is_refused() {
-            let at = self.refused.iter().position(|(refused, _)| *refused == key)?;
-            self.refused.swap_remove(at).1
-        } else {
-            self.pending.get_mut(key.slot()).and_then(mem::take)?
-        };
+        let place = self.pending.get_mut(key.slot()).filter(|_| !key.is_refused());
+        let of_slot = place.and_then(|place| place.take_if(|(kept, _)| *kept == key));
+        let (_, pending) = of_slot.or_else(|| {
+            let at = self.slotless.iter().position(|(kept, _)| *kept == key)?;
+            Some(self.slotless.swap_remove(at))
+        })?;
         self.outstanding -= 1;
         Some(pending)
     }
@@ -73,7 +73,7 @@ impl Ports {
                 caller: caller.id(),
                 port,
                 pending: Vec::new(),
-                refused: Vec::new(),
+                slotless: Vec::new(),
                 outstanding: 0,
             });
             self.ports.len() - 1
@@ -131,7 +131,8 @@ impl Ports {
         for entry in &mut self.ports {
             for (key, item) in entry.port.take_items() {
                 let reader = entry.pending.get(key.slot()).and_then(Option::as_ref);
-                if let Some(PendingCall { waiter: Waiter::Stream(reading), .. }) = reader
+                if let Some((kept, PendingCall { waiter: Waiter::Stream(reading), .. })) = reader
+                    && *kept == key
                     && reading.add(item)
                 {
                     awaited.push(reading.clone());

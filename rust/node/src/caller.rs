@@ -12,6 +12,7 @@ use mpreg_wire::Process;
 use crate::client_shared::ClientShared;
 use crate::command::Command;
 use crate::dispatch::Origin;
+use crate::echo_door::EchoDoor;
 use crate::error::NodeError;
 use crate::functions::LocalEntry;
 use crate::graph::Keep;
@@ -149,10 +150,12 @@ impl Caller {
 
     pub(crate) fn local_function(&self, handle: u64) -> Result<Arc<LocalEntry>, Box<ErrorBody>> {
         match self {
-            Self::Node(node) if Builtin::of_handle(handle).is_some_and(Builtin::is_for_clients) => {
-                Some(node.graph_door.entry())
-            }
-            Self::Node(node) => node.functions.find(handle),
+            Self::Node(node) => match Builtin::of_handle(handle) {
+                Some(Builtin::Graph | Builtin::Events) => Some(node.graph_door.entry()),
+                Some(Builtin::Stats) => Some(node.stats_door.entry()),
+                Some(Builtin::Echo) => Some(EchoDoor::entry(node.stats_door.slots())),
+                _ => node.functions.find(handle),
+            },
             Self::Client(_) => None,
         }
         .ok_or_else(|| Box::new(crate::functions::removed()))

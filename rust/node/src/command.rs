@@ -40,6 +40,8 @@ pub(crate) enum Command {
         /// Told the answer.
         end: End,
     },
+    /// What this node has done so far.
+    Stats(End),
     /// A handshake has succeeded.
     Opened(Arc<Connection>),
     /// A connection has ended.
@@ -86,6 +88,7 @@ impl fmt::Debug for Command {
             Self::Register { .. } => "Register",
             Self::Remove { .. } => "Remove",
             Self::Look { .. } => "Look",
+            Self::Stats(_) => "Stats",
             Self::Opened(_) => "Opened",
             Self::Closed(..) => "Closed",
             Self::Wanted(_) => "Wanted",

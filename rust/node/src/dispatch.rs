@@ -86,7 +86,7 @@ pub struct Ticket {
     /// Set for steps of graphs whose large results stay here.
     keep: Option<Box<Keep>>,
     /// Its slot: free again when the ticket is gone.
-    _running: Running,
+    running: Running,
 }
 
 /// When a call reached what: told only if it fails.
@@ -155,7 +155,7 @@ impl Ticket {
             cause,
             items,
             keep: None,
-            _running: running,
+            running,
         }
     }
 
@@ -179,7 +179,7 @@ impl Ticket {
             cause: None,
             items,
             keep: None,
-            _running: running,
+            running,
         }
     }
 
@@ -277,6 +277,7 @@ impl Ticket {
         extras: Option<Box<ReplyExtras>>,
         replies: &mut Replies,
     ) {
+        self.running.answered(crate::runtime::now().since(self.stages.arrived), ok);
         let bytes = value.len() as u64;
         let head = ReplyHead { ok, executed, extras, ..ReplyHead::ok(self.token, bytes) };
         if let Some(to) = self.to.take() {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use mpreg_routing::Slots;
 use mpreg_types::{
-    ContractHash, ErrorBody, ErrorCode, ForeignText, FunctionId, FunctionName, FunctionVersion, ResourceSet,
-    Scope, Tag,
+    Builtin, ContractHash, ErrorBody, ErrorCode, ForeignText, FunctionId, FunctionName, FunctionVersion,
+    ResourceSet, Scope, Tag,
 };
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,28 @@ pub struct FunctionSpec {
     pub threaded: bool,
     /// True: it answers with a stream of items.
     pub streaming: bool,
+}
+
+impl FunctionSpec {
+    /// What every node has and no catalog lists.
+    pub(crate) fn builtin(which: Builtin) -> Self {
+        Self {
+            id: which.id(),
+            name: which.name(),
+            version: FunctionVersion::ONE,
+            resources: ResourceSet::EMPTY,
+            tags: BTreeMap::new(),
+            scope: Scope::Local,
+            idempotent: true,
+            concurrency: None,
+            timeout: None,
+            contract: ContractHash::of(""),
+            signature: ForeignText::default(),
+            doc: ForeignText::default(),
+            threaded: false,
+            streaming: false,
+        }
+    }
 }
 
 /// A function of this process: how to run it.

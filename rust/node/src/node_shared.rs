@@ -22,6 +22,7 @@ use crate::functions::{Functions, LocalEntry};
 use crate::graph::{GraphDoor, Keep, Results};
 use crate::inbound::Inbound;
 use crate::incarnation_file;
+use crate::stats_door::StatsDoor;
 
 /// Numbers for nodes and clients of this process.
 static NEXT_SERIAL: AtomicU64 = AtomicU64::new(1);
@@ -73,6 +74,8 @@ pub struct NodeShared {
     pub(crate) inbound: Arc<Inbound>,
     /// Where graphs of own callers wait for the I/O thread.
     pub(crate) graph_door: Arc<GraphDoor>,
+    /// Where calls that ask what this node has done wait for the control thread.
+    pub(crate) stats_door: Arc<StatsDoor>,
     /// Results that stay here for graphs.
     pub(crate) results: Arc<Results>,
     pub(crate) address: Mutex<String>,
@@ -121,6 +124,7 @@ impl NodeShared {
             max_hops: config.max_hops,
             snapshot: ArcSwap::new(empty_snapshot(me, config.cluster.clone(), &label)),
             graph_door: GraphDoor::new(inbound.clone()),
+            stats_door: StatsDoor::new(commands.clone()),
             results: Arc::default(),
             inbound,
             workload,
@@ -204,7 +208,10 @@ impl NodeShared {
         let own = node == self.node;
         let peer = if own { snapshot.own() } else { snapshot.peer(node)? };
         let peer = Some(peer).filter(|peer| own || peer.incarnation() == incarnation)?;
-        let slots = self.graph_door.slots();
+        let slots = match builtin {
+            Builtin::Stats | Builtin::Echo => self.stats_door.slots(),
+            Builtin::Graph | Builtin::Events | Builtin::Result | Builtin::Free => self.graph_door.slots(),
+        };
         let local = own.then(|| LocalFunction { handle: builtin.handle(), slots });
         Some(Arc::new(Candidate::builtin(builtin, peer.clone(), local)))
     }

@@ -229,6 +229,7 @@ impl Worker {
             // Nobody but the parent is connected, and it tells a worker no such thing.
             Command::Frame(..)
             | Command::ClientLook { .. }
+            | Command::Stats(_)
             | Command::Wanted(_)
             | Command::Outstarted { .. } => {}
         }

@@ -41,6 +41,7 @@ impl Driver {
                 self.client_look(connection, token, &body);
                 drop(queued);
             }
+            Command::Stats(end) => end(Ok(self.stats())),
             Command::Opened(connection) => self.opened(&connection),
             Command::Closed(connection, cause) => self.closed(&connection, &cause),
             Command::Wanted(node) => self.hear(Input::Wanted { node }),
@@ -75,6 +76,9 @@ impl Driver {
         }
         self.met = true;
         self.peers.add(connection);
+        // Whoever asks for the round trip finds one.
+        let _ = connection.send_ping();
+        connection.flush();
         let Ok(addresses) = Addresses::new(peer.addresses.clone()) else {
             tracing::warn!(node = %self.shared.label, peer = %peer.node.short(), "too many addresses in its hello");
             return connection.close(CloseReason::Protocol);

@@ -7,9 +7,9 @@ use mpreg_engine::{CatalogQuery, ChangeKind, FunctionRow, WatchToken};
 use mpreg_routing::Context;
 use mpreg_transport::Connection;
 use mpreg_types::{
-    ClusterId, ConnectionId, ContractHash, ErrorCode, Executed, FunctionId, FunctionName, Incarnation,
-    NamePattern, NodeId, ResourceSet, Scope, Selector, StreamId, Target, Time, VersionConstraint, Wanted,
-    WantedCluster,
+    Builtin, ClusterId, ConnectionId, ContractHash, ErrorCode, Executed, FunctionId, FunctionName,
+    Incarnation, NamePattern, NodeId, ResourceSet, Scope, Selector, StreamId, Target, Time,
+    VersionConstraint, Wanted, WantedCluster,
 };
 use mpreg_wire::Role;
 use serde::{Deserialize, Serialize};
@@ -229,6 +229,11 @@ impl Driver {
                 })
             }
             "candidates" => match mpreg_wire::message::decode::<Target>(body) {
+                Ok(Target::Select(Selector { function: Wanted::Name(name), .. })) if name.is_reserved() => {
+                    let builtin = Builtin::find(&FunctionId::from(&name));
+                    let unknown = || NodeError::config(format!("this node has no builtin function {name}"));
+                    Outcome::Now(self.builtin_of_all(builtin.ok_or_else(unknown)?))
+                }
                 Ok(Target::Select(selector)) => Outcome::Later(Waiting::Candidates {
                     selector: Box::new(selector),
                     nodes: 1,

@@ -13,6 +13,7 @@ mod looks;
 mod outputs;
 mod peers;
 mod refusals;
+mod stats;
 mod stuck_workers;
 mod timers;
 pub(crate) mod workers;

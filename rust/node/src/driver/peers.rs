@@ -36,6 +36,11 @@ impl Peers {
         open().find(|connection| Some(connection.id()) == used).or_else(|| open().next())
     }
 
+    /// One for each member that there is one to.
+    pub(super) fn used(&self) -> impl Iterator<Item = &Arc<Connection>> {
+        self.open.values().filter_map(|all| all.iter().find(|connection| connection.is_open()))
+    }
+
     pub(super) fn find(&self, id: ConnectionId) -> Option<&Arc<Connection>> {
         self.open.values().flatten().find(|connection| connection.id() == id)
     }

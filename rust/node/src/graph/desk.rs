@@ -11,6 +11,7 @@ use mpreg_wire::decode_graph;
 use super::calling::{Calling, told};
 use super::fetching;
 use crate::dispatch::{Dispatcher, Invocation, InvocationKey, Replies, Ticket};
+use crate::echo_door::EchoDoor;
 use crate::graph::{Knock, sealed};
 use crate::inbound::Inbound;
 use crate::mailbox::{Item, Mailbox, PortId, Wake};
@@ -78,6 +79,8 @@ impl Desk {
             Builtin::Graph | Builtin::Events => self.run_graph(call, now),
             Builtin::Result => fetching::serve(&self.shared, call, peer, &mut self.calling.replies),
             Builtin::Free => fetching::free(&self.shared, call, peer, &mut self.calling.replies),
+            Builtin::Stats => self.shared.stats_door.deliver(&mut vec![call]),
+            Builtin::Echo => EchoDoor::answer(call, &mut self.calling.replies),
         }
         self.settle(now);
     }

@@ -1,11 +1,10 @@
 use std::any::Any;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::mem;
 use std::sync::Arc;
 
 use mpreg_routing::Slots;
-use mpreg_types::{Builtin, ContractHash, ForeignText, FunctionVersion, ResourceSet, Scope};
+use mpreg_types::Builtin;
 use parking_lot::Mutex;
 
 use crate::dispatch::{Dispatcher, Invocation, InvocationKey};
@@ -49,23 +48,7 @@ impl GraphDoor {
 
     /// The builtin functions that run graphs, as the ports of this process find it.
     pub(crate) fn entry(self: &Arc<Self>) -> Arc<LocalEntry> {
-        let name = Builtin::Graph.name();
-        let spec = FunctionSpec {
-            id: Builtin::Graph.id(),
-            name,
-            version: FunctionVersion::ONE,
-            resources: ResourceSet::EMPTY,
-            tags: BTreeMap::new(),
-            scope: Scope::Local,
-            idempotent: false,
-            streaming: false,
-            concurrency: Some(GRAPHS_MAX),
-            timeout: None,
-            contract: ContractHash::of(""),
-            signature: ForeignText::default(),
-            doc: ForeignText::default(),
-            threaded: false,
-        };
+        let spec = FunctionSpec { idempotent: false, ..FunctionSpec::builtin(Builtin::Graph) };
         Arc::new(LocalEntry { handler: self.handler(), dispatcher: self.clone(), slots: self.slots(), spec })
     }
 

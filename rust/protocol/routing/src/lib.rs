@@ -32,6 +32,7 @@ mod peer_state;
 mod pick;
 mod snapshot;
 mod standing;
+mod tally;
 #[cfg(test)]
 mod tests;
 
@@ -49,3 +50,4 @@ pub use offer::Offer;
 pub use peer_state::PeerState;
 pub use snapshot::{NodeRow, Snapshot};
 pub use standing::Obstacle;
+pub use tally::{Counted, Tally};

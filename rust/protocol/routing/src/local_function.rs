@@ -1,6 +1,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use crate::tally::Tally;
+
 /// A function of the own node, as its callers in this process reach it without a connection.
 #[derive(Debug, Clone)]
 pub struct LocalFunction {
@@ -16,12 +18,13 @@ pub struct Slots {
     limit: u32,
     taken: AtomicU32,
     shared: Option<Arc<Self>>,
+    tally: Tally,
 }
 
 impl Slots {
     /// No more than `limit` at once, and each place also takes one of `shared`.
     pub fn new(limit: Option<u32>, shared: Option<Arc<Self>>) -> Self {
-        Self { limit: limit.unwrap_or(u32::MAX), taken: AtomicU32::new(0), shared }
+        Self { limit: limit.unwrap_or(u32::MAX), taken: AtomicU32::new(0), shared, tally: Tally::default() }
     }
 
     /// True if a call could start now.
@@ -49,6 +52,11 @@ impl Slots {
         if let Some(shared) = &self.shared {
             shared.give_back();
         }
+    }
+
+    /// What became of the calls that had a place.
+    pub fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// Places taken.

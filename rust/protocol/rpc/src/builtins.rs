@@ -15,7 +15,11 @@ pub(crate) struct Builtins {
     graphs: Arc<Slots>,
     /// Graphs wait for fetches, here and elsewhere, so these never wait for a graph.
     among_nodes: Arc<Slots>,
+    short: Arc<Slots>,
 }
+
+/// Calls of those that are answered at once; who makes more at one time waits.
+const SHORT_MAX: u32 = 1024;
 
 impl Builtins {
     /// `graphs` of them at one time.
@@ -23,6 +27,7 @@ impl Builtins {
         Self {
             graphs: Arc::new(Slots::new(Some(graphs), None)),
             among_nodes: Arc::new(Slots::new(None, None)),
+            short: Arc::new(Slots::new(Some(SHORT_MAX), None)),
         }
     }
 
@@ -30,6 +35,7 @@ impl Builtins {
         match builtin {
             Builtin::Graph | Builtin::Events => &self.graphs,
             Builtin::Result | Builtin::Free => &self.among_nodes,
+            Builtin::Stats | Builtin::Echo => &self.short,
         }
     }
 }

@@ -32,9 +32,8 @@ impl CallTable {
         let random = self.rng.next();
         let Some(slot) = self.slots.get(index) else { return };
         let Target::Select(selector) = slot.wanted() else {
-            let text =
-                "a call of a node to itself names no selector; this is a defect of mpreg, please report it";
-            let body = ErrorBody::new(ErrorCode::Internal, text);
+            let text = "the node that the call names has left or was restarted";
+            let body = ErrorBody::new(ErrorCode::WrongIncarnation, text);
             return self.fail(index, Failed::new(body, Executed::No, None), turn);
         };
         let context = Context { own_call: true, now: turn.now, random };

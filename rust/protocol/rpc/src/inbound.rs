@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::time::Duration;
 
 use mpreg_routing::{Candidate, PeerState};
 use mpreg_types::{CallHead, ConnectionId, Payload, PreparedTarget, StreamId, Time};
@@ -102,6 +103,13 @@ impl Relay {
     ) -> Self {
         peer.call_sent();
         Self { to, peer, idempotent, wanted, running }
+    }
+
+    /// The worker has answered, `took` after the call arrived.
+    pub(crate) fn answered(&mut self, took: Duration, ok: bool) {
+        if let Some(running) = &mut self.running {
+            running.answered(took, ok);
+        }
     }
 
     /// To a worker of this node, not to another node.

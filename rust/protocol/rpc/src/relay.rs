@@ -81,8 +81,9 @@ impl Switch {
                 return;
             }
         }
-        let Some(call) = self.forget(index) else { return };
-        let Place::Relayed { relay, started, .. } = &call.place else { return };
+        let Some(mut call) = self.forget(index) else { return };
+        let Place::Relayed { relay, started, .. } = &mut call.place else { return };
+        relay.answered(now.since(call.arrived), head.ok);
         let of_worker = relay.is_to_worker();
         relay.peer.circuit().succeeded();
         if let Some(load) = head.load {

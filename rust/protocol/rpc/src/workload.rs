@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use mpreg_routing::Slots;
 use mpreg_types::Load;
@@ -97,18 +98,31 @@ impl Workload {
 /// One running call. To be dropped when the function has really ended, not when its caller stopped waiting.
 #[derive(Debug)]
 #[must_use = "dropping it frees the slot"]
-pub struct Running(Arc<Slots>);
+pub struct Running {
+    slots: Arc<Slots>,
+    /// Its end was counted.
+    counted: bool,
+}
 
 impl Running {
     /// A slot, if one is free.
     pub(crate) fn start(slots: &Arc<Slots>) -> Option<Self> {
-        slots.try_take().then(|| Self(slots.clone()))
+        slots.try_take().then(|| Self { slots: slots.clone(), counted: false })
+    }
+
+    /// Its answer is known, `took` after the call arrived. To be told once; one that is dropped without counts as an error.
+    pub fn answered(&mut self, took: Duration, ok: bool) {
+        self.counted = true;
+        self.slots.tally().answered(took, ok);
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.give_back();
+        if !self.counted {
+            self.slots.tally().given_up();
+        }
+        self.slots.give_back();
     }
 }
 
@@ -149,6 +163,17 @@ mod tests {
         assert!(plain.has_free());
         drop(rest);
         assert_eq!(node.load(), Load::default());
+    }
+
+    #[test]
+    fn a_call_is_counted_once_however_it_ends() {
+        let task = workload().function_slots(Runs::OnLoop, None);
+        let mut running = Running::start(&task).unwrap();
+        running.answered(Duration::from_micros(5), true);
+        drop(running);
+        drop(Running::start(&task).unwrap());
+        let read = task.tally().read();
+        assert_eq!((read.calls, read.errors, read.times.len()), (2, 1, 1));
     }
 
     #[test]

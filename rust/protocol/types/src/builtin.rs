@@ -11,11 +11,15 @@ pub enum Builtin {
     Free,
     /// Runs a call graph and answers with a stream of its [`GraphEvent`](crate::GraphEvent)s.
     Events,
+    /// Says what the node has done so far, and whom it is connected to.
+    Stats,
+    /// Answers with its own arguments, as a list.
+    Echo,
 }
 
 impl Builtin {
     /// Every one there is.
-    pub const ALL: [Self; 4] = [Self::Graph, Self::Result, Self::Free, Self::Events];
+    pub const ALL: [Self; 6] = [Self::Graph, Self::Result, Self::Free, Self::Events, Self::Stats, Self::Echo];
 
     const fn as_str(self) -> &'static str {
         match self {
@@ -23,6 +27,8 @@ impl Builtin {
             Self::Result => "mpreg.result",
             Self::Free => "mpreg.free",
             Self::Events => "mpreg.events",
+            Self::Stats => "mpreg.stats",
+            Self::Echo => "mpreg.echo",
         }
     }
 
@@ -60,7 +66,7 @@ impl Builtin {
 
     /// True if clients may call it; the others are among nodes.
     pub const fn is_for_clients(self) -> bool {
-        matches!(self, Self::Graph | Self::Events)
+        matches!(self, Self::Graph | Self::Events | Self::Stats | Self::Echo)
     }
 
     /// True if it answers with a stream of items. Its deadline holds for the whole of it, not only for the first one.

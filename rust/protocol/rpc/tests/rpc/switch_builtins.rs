@@ -38,6 +38,17 @@ fn a_client_runs_graphs_and_touches_no_held_result() {
 }
 
 #[test]
+fn clients_and_members_ask_what_the_node_has_done_and_how_far_it_is() {
+    let mut station = Station::usual();
+    station.call(CLIENT, 1, &named(Builtin::Stats));
+    station.call(MEMBER, 1, &named(Builtin::Stats));
+    station.call(CLIENT, 3, &named(Builtin::Echo));
+    let called: Vec<_> =
+        station.invoked.iter().filter_map(|call| Builtin::of_handle(call.function)).collect();
+    assert_eq!(called, [Builtin::Stats, Builtin::Stats, Builtin::Echo]);
+}
+
+#[test]
 fn results_are_handed_out_however_many_graphs_run() {
     let config = SwitchConfig { graphs_max: 1, ..SwitchConfig::default() };
     let mut station = Station::new(config, WorkloadConfig::default());
