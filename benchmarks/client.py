@@ -9,6 +9,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from chains import chain
 from load import closed_loop, echo, receive, steady
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ async def mpreg_client(address: str, work: str, seconds: float) -> dict[str, flo
     if way == "clients":
         return await in_turn([mpreg.connect(address) for _ in range(int(size))], names[kind], seconds)
     async with mpreg.connect(address) as client:
+        if kind == "chain":
+            return await chain(client, way, size.split(","), seconds)
         await client.wait_for(names.get(kind, work.partition(":")[0]))
         if kind == "items":
             return await receive(client.stream(f"items.{way}", int(size)), seconds)

@@ -1,4 +1,4 @@
-"""A node of the benchmark's mesh: `python mesh_node.py NAME SEED|- functions|ENTRIES`; prints its address."""
+"""A node of the benchmark's mesh: `python mesh_node.py NAME SEED|- functions|steps|ENTRIES`; prints its address."""
 
 import asyncio
 import os
@@ -54,6 +54,9 @@ def made(name: str, seed: str, offers: str) -> mpreg.Node:
         node.function("resident")(resident)
         node.function("items.async")(items_async)
         node.function("items.thread")(items_thread)
+    elif offers == "steps":
+        node.function(f"{name}.inline", inline=True)(add_inline)
+        node.function(f"{name}.async")(add_async)
     else:
         # A catalog as a real mesh has one: entries beside the benchmark's own.
         for index in range(int(offers)):

@@ -77,6 +77,16 @@ def items(size: int) -> list[Cell]:
     ]
 
 
+def chains(kind: str, *nodes: str) -> list[Cell]:
+    """Three steps on these of two nodes, for a client of the node "here"."""
+    steps = ",".join(f"{node}.{kind}" for node in nodes)
+    return [
+        Cell("mpreg, three calls", "mpreg", "here", f"chain.calls:{steps}"),
+        Cell("mpreg, one graph", "mpreg", "here", f"chain.graph:{steps}"),
+        Cell("mpreg, one graph, built each time", "mpreg", "here", f"chain.built:{steps}"),
+    ]
+
+
 def with_tls(work: str) -> list[Cell]:
     return [
         Cell("asyncio Streams, no TLS", "streams", "streams", work),
@@ -109,6 +119,12 @@ ROWS: dict[str, tuple[str, list[Cell]]] = {
     "10000-functions": ("p50_us", catalogs(1)),
     "10000-functions-512": ("per_second", catalogs(512)),
     "workers": ("per_second", processes()),
+    "graph-here": ("p50_us", chains("inline", "here", "here", "here")),
+    "graph-mixed": ("p50_us", chains("inline", "here", "there", "here")),
+    "graph-there": ("p50_us", chains("inline", "there", "there", "there")),
+    "graph-here-async": ("p50_us", chains("async", "here", "here", "here")),
+    "graph-mixed-async": ("p50_us", chains("async", "here", "there", "here")),
+    "graph-there-async": ("p50_us", chains("async", "there", "there", "there")),
     "1MiB": (
         "mib_per_second",
         [

@@ -113,7 +113,7 @@ def sizes() -> dict[str, Path]:
 def table(lines: list[str], options: argparse.Namespace) -> str:
     head = f"""`python benchmarks/run.py --rounds {options.rounds} --seconds {options.seconds} --write` on {machine()}. Ratios are to the \
 first system of the row, measured in the same round. `own` and `sequential` are p50 in us, `cpu` us of the caller's CPU per \
-call, `import` ms, `10000-functions` p50 in us, `steady-70` how many times p50 the p99 is at 70 % of the system's own throughput, \
+call, `import` ms, `10000-functions` and `graph-` p50 in us, `steady-70` how many times p50 the p99 is at 70 % of the system's own throughput, \
 `memory` MiB resident: less is better; `64`, `512`, `4096`, `1000-clients`, `10000-functions-512` and `workers` calls/s, `stream-100B` \
 items/s, `1MiB`, `100MB-array`, `stream-64KiB` and `stream-1MiB` MiB/s (out and back counts once): more is better.
 

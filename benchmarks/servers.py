@@ -46,6 +46,11 @@ class Servers:
         elif server == "alone" or server.startswith("workers-"):
             workers = [] if server == "alone" else ["--workers", server.removeprefix("workers-")]
             self._addresses[server] = self._stack.enter_context(running(*workers))
+        elif server == "here":
+            # Two nodes with a function each; clients have the first one as their entry node.
+            node = [PYTHON, str(HERE / "mesh_node.py")]
+            self._addresses[server] = self._enter(*node, server, "-", "steps")
+            self._enter(*node, "there", self._addresses[server], "steps")
         else:
             self._mesh("", 500)
 

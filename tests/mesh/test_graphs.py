@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from graph_shop import Shop
     from ways import Way
 
+    from mpreg.testing import LocalMesh
+
 
 async def test_one_call_from_every_place(way: Way) -> None:
     @way.function
@@ -255,3 +257,30 @@ async def test_many_runs_at_one_time(shop: Shop) -> None:
         return await shop.run(shop.step("add", shop.step(shop.give, number), shop.step(shop.give, 1)))
 
     assert await asyncio.gather(*(one(number) for number in range(100))) == list(range(1, 101))
+
+
+async def test_a_slot_is_not_taken_while_inputs_travel(mpreg_mesh: Callable[..., LocalMesh]) -> None:
+    async with mpreg_mesh(nodes=3) as mesh:
+        one, two, three = mesh.nodes
+
+        @two.function
+        def make(size: int) -> bytes:
+            return bytes(size)
+
+        @three.function(concurrency=1)
+        async def length(value: bytes) -> int:
+            return len(value)
+
+        await mesh.converged()
+        mesh.partition(two, three)
+        started: list[str] = []
+        async for event in one.run_events(one.step(length, one.step(make, 100_000))):
+            if isinstance(event, mpreg.StepStarted):
+                started.append(event.name)
+            if started == ["make", "length"]:
+                # Behind the step on one connection: it arrives later, and would wait for the slot.
+                assert await one.call(length, b"abc") == 3
+                mesh.heal()
+                started.clear()
+            if isinstance(event, mpreg.StepFinished) and event.name == "length":
+                assert event.value == 100_000

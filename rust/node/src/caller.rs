@@ -171,7 +171,7 @@ impl Caller {
     /// What a local step of a graph needs to hold its result.
     pub(crate) fn keep(&self, step: &StepCall, now: Time, function: &LocalEntry) -> Option<Box<Keep>> {
         match self {
-            Self::Node(node) => node.keep(step, now, function),
+            Self::Node(node) => node.keep(step, now, function.spec.idempotent),
             Self::Client(_) => None,
         }
     }

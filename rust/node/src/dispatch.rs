@@ -86,7 +86,7 @@ pub struct Ticket {
     /// Set for steps of graphs whose large results stay here.
     keep: Option<Box<Keep>>,
     /// Its slot: free again when the ticket is gone.
-    running: Running,
+    running: Option<Running>,
 }
 
 /// When a call reached what: told only if it fails.
@@ -155,7 +155,7 @@ impl Ticket {
             cause,
             items,
             keep: None,
-            running,
+            running: Some(running),
         }
     }
 
@@ -179,7 +179,7 @@ impl Ticket {
             cause: None,
             items,
             keep: None,
-            running,
+            running: Some(running),
         }
     }
 
@@ -231,6 +231,18 @@ impl Ticket {
         }
     }
 
+    /// Its slot, for whoever runs it instead.
+    pub(crate) fn take_running(&mut self) -> Option<Running> {
+        self.running.take()
+    }
+
+    /// Another process has answered a call of this one: what its caller's mailbox gets.
+    pub(crate) fn answered(mut self, head: ReplyHead, value: Payload) -> Option<Item> {
+        let Some(ReplyTo::Local { port, key, .. }) = self.to else { return None };
+        self.to = None;
+        Some(Item::LocalReply { port, key, head, value })
+    }
+
     /// Answers with a result.
     pub fn succeed(self, value: Payload, replies: &mut Replies) {
         // What nobody waits for is not held either.
@@ -277,7 +289,9 @@ impl Ticket {
         extras: Option<Box<ReplyExtras>>,
         replies: &mut Replies,
     ) {
-        self.running.answered(crate::runtime::now().since(self.stages.arrived), ok);
+        if let Some(running) = &mut self.running {
+            running.answered(crate::runtime::now().since(self.stages.arrived), ok);
+        }
         let bytes = value.len() as u64;
         let head = ReplyHead { ok, executed, extras, ..ReplyHead::ok(self.token, bytes) };
         if let Some(to) = self.to.take() {

@@ -43,6 +43,7 @@ mod stream_io;
 mod switch_io;
 mod views;
 mod worker;
+mod worker_door;
 mod worker_offer;
 
 pub use caller::{Caller, End};

@@ -18,11 +18,12 @@ use crate::command::Command;
 use crate::config::{NodeConfig, Part};
 use crate::dispatch::Origin;
 use crate::error::NodeError;
-use crate::functions::{Functions, LocalEntry};
+use crate::functions::Functions;
 use crate::graph::{GraphDoor, Keep, Results};
 use crate::inbound::Inbound;
 use crate::incarnation_file;
 use crate::stats_door::StatsDoor;
+use crate::worker_door::WorkerDoor;
 
 /// Numbers for nodes and clients of this process.
 static NEXT_SERIAL: AtomicU64 = AtomicU64::new(1);
@@ -78,6 +79,8 @@ pub struct NodeShared {
     pub(crate) stats_door: Arc<StatsDoor>,
     /// Results that stay here for graphs.
     pub(crate) results: Arc<Results>,
+    /// Of a parent: where its own calls wait for its workers.
+    pub(crate) worker_door: Arc<WorkerDoor>,
     pub(crate) address: Mutex<String>,
     /// Of a worker: what it calls through.
     pub(crate) parent: Option<Arc<ClientShared>>,
@@ -126,6 +129,7 @@ impl NodeShared {
             graph_door: GraphDoor::new(inbound.clone()),
             stats_door: StatsDoor::new(commands.clone()),
             results: Arc::default(),
+            worker_door: WorkerDoor::new(inbound.clone()),
             inbound,
             workload,
             retry_budget: Arc::new(RetryBudget::new(RetryConfig::default())),
@@ -217,14 +221,14 @@ impl NodeShared {
     }
 
     /// What a step of a graph needs to hold its result here; `None` if that shall travel.
-    pub(crate) fn keep(&self, step: &StepCall, now: Time, function: &LocalEntry) -> Option<Box<Keep>> {
+    pub(crate) fn keep(&self, step: &StepCall, now: Time, idempotent: bool) -> Option<Box<Keep>> {
         step.keep.map(|left| {
             Box::new(Keep {
                 results: self.results.clone(),
                 graph: step.graph,
                 holder: self.node,
                 incarnation: self.incarnation(),
-                idempotent: function.spec.idempotent,
+                idempotent,
                 until: now + left.min(Keep::LONGEST),
             })
         })

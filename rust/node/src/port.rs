@@ -11,12 +11,12 @@ use mpreg_rpc::{CallKey, CallTable, LocalCall, Outbound, Request, SendFailure, T
 use mpreg_transport::{Connection, SendError};
 use mpreg_types::{
     CallExtras, CallHead, ConnectionId, ErrorBody, ErrorCode, HopBudget, Incarnation, Ledger, NodeId,
-    Payload, PreparedTarget, ReplyExtras, StreamId, Time,
+    Payload, PreparedTarget, ReplyExtras, StepCall, StreamId, Time,
 };
 
 use crate::assigned::Assigned;
 use crate::caller::Caller;
-use crate::dispatch::{Dispatcher, Invocation, InvocationKey, Stages, Ticket};
+use crate::dispatch::{Invocation, InvocationKey, Stages, Ticket};
 use crate::error::NodeError;
 use crate::failure::CallFailure;
 use crate::graph::sealed;
@@ -42,8 +42,14 @@ pub struct Outgoing {
     pub extras: Option<Box<CallExtras>>,
 }
 
-/// A call that lacks inputs, and who runs it once they are here.
-pub(crate) type Incomplete = (Arc<dyn Dispatcher>, Invocation);
+/// What a port wants of the inputs of a step that is to run in this process.
+#[derive(Debug)]
+pub(crate) enum Want {
+    /// They are to be put into its arguments by that time.
+    Gather(CallKey, StepCall, Payload, Time),
+    /// Nobody waits for them any more.
+    Nothing(CallKey),
+}
 
 /// A call that ended.
 #[derive(Debug)]
@@ -93,7 +99,7 @@ impl Port {
             known: Vec::new(),
             dirty: Vec::new(),
             invocations: Vec::new(),
-            incomplete: Vec::new(),
+            wants: Vec::new(),
             sent: Vec::new(),
             assigned: Assigned::default(),
             cause: None,
@@ -253,9 +259,14 @@ impl Port {
         invocations.append(&mut self.link.invocations);
     }
 
-    /// Local steps of graphs whose inputs are with other nodes, and who runs them once they are here.
-    pub(crate) fn take_incomplete(&mut self) -> Vec<Incomplete> {
-        std::mem::take(&mut self.link.incomplete)
+    /// What it wants of the inputs of local steps, in this order.
+    pub(crate) fn take_wants(&mut self) -> Vec<Want> {
+        std::mem::take(&mut self.link.wants)
+    }
+
+    /// The inputs of a local step are here and in its arguments, or one of them is not to be had.
+    pub(crate) fn gathered(&mut self, key: CallKey, outcome: Result<Payload, Box<ErrorBody>>, now: Time) {
+        self.table.gathered(key, outcome, now, &mut self.link, &mut self.ended);
     }
 
     /// Steps of watched graphs that were handed on since the last time, and to whom.
@@ -301,8 +312,8 @@ struct PortLink {
     known: Vec<Arc<Connection>>,
     dirty: Vec<Arc<Connection>>,
     invocations: Vec<Invocation>,
-    /// Steps of graphs whose inputs are to be fetched first.
-    incomplete: Vec<Incomplete>,
+    /// Of inputs of steps that are to run in this process.
+    wants: Vec<Want>,
     /// Steps of watched graphs that were handed on, and to which node.
     sent: Vec<(CallKey, NodeId)>,
     assigned: Assigned,
@@ -416,10 +427,6 @@ impl Outbound for PortLink {
         }
         if let Some(step) = invocation.head.extras.as_ref().and_then(|extras| extras.step.as_ref()) {
             invocation.ticket = invocation.ticket.keeping(self.caller.keep(step, handed_on, &function));
-            if !step.inputs.is_empty() {
-                self.incomplete.push((function.dispatcher.clone(), invocation));
-                return Ok(());
-            }
         }
         let own = function.dispatcher.mailbox().is_some_and(|mailbox| Arc::ptr_eq(&mailbox, &self.mailbox));
         if own {
@@ -428,6 +435,14 @@ impl Outbound for PortLink {
             function.dispatcher.deliver(&mut vec![invocation]);
         }
         Ok(())
+    }
+
+    fn gather(&mut self, key: CallKey, step: &StepCall, arguments: &Payload, deadline: Time) {
+        self.wants.push(Want::Gather(key, step.clone(), arguments.clone(), deadline));
+    }
+
+    fn cancel_gather(&mut self, key: CallKey) {
+        self.wants.push(Want::Nothing(key));
     }
 
     fn send_item_credit(&mut self, to: ConnectionId, stream: StreamId, bytes: u64) {

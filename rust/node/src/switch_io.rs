@@ -4,6 +4,7 @@
 //! and each connection that was written to is flushed once.
 
 mod invoking;
+mod steps;
 
 use std::collections::BTreeMap;
 use std::mem;
@@ -12,7 +13,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mpreg_rpc::{
-    NotSent, Output, Peer, SWITCH_BRIDGE, Switch, SwitchConfig, WorkerOffer, bridge_of, encode_error,
+    NotSent, OWN_CALLS, Output, Peer, SWITCH_BRIDGE, Switch, SwitchConfig, WorkerOffer, bridge_of,
+    encode_error,
 };
 use mpreg_transport::{AdmitError, CloseReason, Connection, FrameHandler, Goodbye, Incoming, Lost};
 use mpreg_types::{
@@ -30,6 +32,7 @@ use crate::mailbox::{Item, News, PortId};
 use crate::node_shared::NodeShared;
 use crate::port::send_failure;
 use crate::runtime::Runtime;
+use steps::{OwnCalls, kept};
 
 /// See the module.
 pub(crate) struct SwitchIo {
@@ -43,6 +46,7 @@ pub(crate) struct SwitchIo {
     deliveries: Vec<(Arc<dyn Dispatcher>, Vec<Invocation>)>,
     assigned: Assigned,
     desk: Desk,
+    own_calls: OwnCalls,
     dirty: Vec<Arc<Connection>>,
     /// Bytes of chunked values on their way, over all connections.
     receiving: u64,
@@ -71,6 +75,7 @@ impl SwitchIo {
             deliveries: Vec::new(),
             assigned: Assigned::default(),
             desk: Desk::new(&shared),
+            own_calls: OwnCalls::default(),
             dirty: Vec::new(),
             receiving: 0,
             fresh_batch: true,
@@ -180,10 +185,13 @@ impl SwitchIo {
     }
 
     pub(crate) fn run_outputs(&mut self, now: Time) {
-        // A failed forward makes new outputs, so this is no single pass.
-        while !self.outputs.is_empty() {
+        // A failed forward makes new outputs, and so do inputs that came for steps, so this is no single pass.
+        loop {
             for output in mem::take(&mut self.outputs) {
                 self.run_output(output, now);
+            }
+            if self.outputs.is_empty() && !self.go_on_with_steps(now) {
+                return;
             }
         }
     }
@@ -193,6 +201,18 @@ impl SwitchIo {
             Output::Invoke(invocation) => self.invoke(invocation, now),
             Output::CancelLocal { key, from, stream } => {
                 self.assigned.cancel(key.slot(), InvocationKey::Remote(from, stream));
+            }
+            Output::Gather { key, step, arguments, deadline } => {
+                self.desk.gather(key, &step, arguments, deadline, now);
+            }
+            Output::CancelGather { key } => self.desk.ungather(key, now),
+            Output::Keep { to, stream, head, value, step, arrived, idempotent } => {
+                let keep = self.shared.keep(&step, arrived, idempotent);
+                let (head, value) = kept(keep.as_deref(), head, value);
+                self.outputs.push(Output::Reply { to, stream, head, value });
+            }
+            Output::Reply { to: OWN_CALLS, stream, head, value } => {
+                self.own_answered(stream, head, value, now);
             }
             Output::Reply { to, stream, head, value } => self.reply(to, stream, head, &value),
             Output::Forward { relay, to, head, value } => {
@@ -272,7 +292,8 @@ impl SwitchIo {
         let item = Item::Reply { port, connection, stream, head, value, wire_bytes: owed };
         if self.desk.owns(port) {
             let now = self.enter();
-            return self.desk.arrived(item, now);
+            self.desk.arrived(item, now);
+            return self.run_outputs(now);
         }
         self.replies.push(item);
     }

@@ -1,6 +1,6 @@
 use mpreg_graph::{Desk, ResultLimits, ResultStore, StepDone, StepFailed};
 use mpreg_rpc::{CallKey, CallTable};
-use mpreg_types::{Builtin, NodeId, Time};
+use mpreg_types::{Builtin, ErrorBody, NodeId, Payload, StepCall, Time};
 
 use crate::job::{Job, JobKey};
 
@@ -8,7 +8,7 @@ use crate::job::{Job, JobKey};
 pub(crate) const DESK_BRIDGE: u16 = 2;
 
 /// The desk of a node: graphs are answered and steps run by jobs.
-pub(crate) type Machine = Desk<CallKey, Work, Work>;
+pub(crate) type Machine = Desk<CallKey, Work, JobKey>;
 
 /// A job that is not at work, and its name.
 pub(crate) type Work = (JobKey, Job);
@@ -31,9 +31,13 @@ pub(crate) struct Graphs {
 #[derive(Debug)]
 pub(crate) enum Knock {
     /// A call to a builtin function, by that node.
-    Builtin(Builtin, Work, NodeId),
-    /// A step that lacks inputs.
-    Gather(Work),
+    Builtin(Builtin, Box<Work>, NodeId),
+    /// A step that lacks inputs, which are put into its arguments by that time.
+    Gather(JobKey, StepCall, Payload, Time),
+    /// Nobody waits for those inputs any more.
+    Ungather(JobKey),
+    /// They are here, or one of them is not to be had.
+    Gathered(JobKey, Result<Payload, Box<ErrorBody>>),
     /// Nobody waits for that one any more.
     Cancel(JobKey),
 }

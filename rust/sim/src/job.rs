@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use mpreg_rpc::{CallKey, Claim, InboundKey, Invocation, ItemGate, LocalCall, Running};
-use mpreg_types::{CallExtras, CallHead, CallId, ConnectionId, Payload, StepCall, StreamId, Time};
+use mpreg_types::{CallExtras, CallHead, CallId, ConnectionId, Payload, StreamId, Time};
 
 /// One piece of work of a process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -94,10 +94,5 @@ impl Job {
             begun: false,
             hangs: false,
         }
-    }
-
-    /// What it lacks, if it is a step whose inputs are to be fetched first.
-    pub(crate) fn lacking(&self) -> Option<&StepCall> {
-        self.extras.step.as_deref().filter(|step| !step.inputs.is_empty())
     }
 }

@@ -12,10 +12,7 @@ use std::sync::Arc;
 use mpreg_engine::Input;
 use mpreg_rpc::{Runs, WorkerOffer};
 use mpreg_transport::{Address, Connection, Listener};
-use mpreg_types::{
-    ConnectionId, ErrorBody, ErrorCode, Executed, FunctionName, FunctionVersion, PreparedTarget, StreamId,
-    Target,
-};
+use mpreg_types::{ConnectionId, ErrorCode, FunctionName, FunctionVersion, PreparedTarget, StreamId, Target};
 use mpreg_wire::Role;
 use mpreg_wire::handshake::Policy;
 
@@ -25,11 +22,10 @@ use super::stuck_workers::Stuck;
 use super::{DRAIN_POLL, Driver};
 use crate::client::nil;
 use crate::config::{Part, Settings};
-use crate::dispatch::{Dispatcher, Invocation, InvocationKey, Replies};
 use crate::doorway::{Doorway, Introduction};
 use crate::error::NodeError;
 use crate::functions::{FunctionSpec, LocalEntry};
-use crate::mailbox::Mailbox;
+use crate::worker_door::ToWorkers;
 use crate::worker_offer::{BUSY, LEAVE, OFFER, Offer, WITHDRAW, Withdrawal};
 
 /// The numbers of workers' functions begin here, those of the process's own ones at 1.
@@ -74,30 +70,6 @@ impl Workers {
     fn of(&self, worker: ConnectionId) -> Vec<Key> {
         let own = self.offered.iter().filter(|(_, offered)| offered.by.contains(&worker));
         own.map(|(key, _)| key.clone()).collect()
-    }
-}
-
-/// The parent itself runs nothing: calls reach this only while the last worker that offered their function goes.
-#[derive(Debug)]
-struct Nobody;
-
-impl Dispatcher for Nobody {
-    fn deliver(&self, invocations: &mut Vec<Invocation>) {
-        let mut replies = Replies::default();
-        for invocation in invocations.drain(..) {
-            let text = "no worker process of the node runs the function at the moment; call again";
-            let body = ErrorBody::new(ErrorCode::FunctionNotFound, text);
-            invocation.ticket.fail(body, Executed::No, &mut replies);
-        }
-        replies.flush();
-    }
-
-    fn cancel(&self, _: InvocationKey) {}
-
-    fn resume(&self, _: InvocationKey) {}
-
-    fn mailbox(&self) -> Option<Arc<Mailbox>> {
-        None
     }
 }
 
@@ -217,7 +189,8 @@ impl Driver {
         let runs = if spec.threaded { Runs::InThread } else { Runs::OnLoop };
         let slots = self.shared.workload.function_slots(runs, spec.concurrency);
         let handler: Arc<dyn Any + Send + Sync> = Arc::new(());
-        let entry = Arc::new(LocalEntry { handler, dispatcher: Arc::new(Nobody), slots, spec });
+        let dispatcher = Arc::new(ToWorkers { function: handle, door: self.shared.worker_door.clone() });
+        let entry = Arc::new(LocalEntry { handler, dispatcher, slots, spec });
         if !self.shared.functions.insert(handle, &entry) {
             let FunctionSpec { name, version, .. } = &entry.spec;
             return Err(NodeError::config(format!("{name} {version} is registered on this node already")));

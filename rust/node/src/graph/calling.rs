@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use mpreg_graph::{Cargo, DeskCall, DeskPort, FetchRefused, Outcome, StepDone, StepFailed, StepValue};
-use mpreg_rpc::{CallKey, Pass};
+use mpreg_rpc::{CallKey, InboundKey, Pass};
 use mpreg_types::{
-    Builtin, ConnectionId, ErrorBody, ErrorCode, Executed, Fetch, ForeignText, GraphEvent, GraphId,
-    Incarnation, NodeId, Payload, PreparedTarget, Target, Time,
+    Builtin, ConnectionId, ErrorBody, ErrorCode, Fetch, ForeignText, GraphEvent, GraphId, Incarnation,
+    NodeId, Payload, PreparedTarget, Target, Time,
 };
 use mpreg_wire::{encode_answer, encode_event, encode_failure, message};
 
@@ -14,7 +14,19 @@ use crate::caller::Caller;
 use crate::dispatch::{Replies, Ticket};
 use crate::mailbox::Mailbox;
 use crate::node_shared::NodeShared;
-use crate::port::{Completion, Incomplete, Outgoing, Port};
+use crate::port::{Completion, Outgoing, Port};
+
+/// A step that lacks inputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lacks {
+    /// The desk itself has called it.
+    Own(CallKey),
+    /// It came over a connection.
+    Inbound(InboundKey),
+}
+
+/// A step, and its arguments with all inputs, or why there are none.
+pub(crate) type Gathered<K> = (K, Result<Payload, Box<ErrorBody>>);
 
 /// See the module.
 pub(super) struct Calling {
@@ -23,6 +35,8 @@ pub(super) struct Calling {
     /// Opened for the first graph.
     pub(super) port: Option<Port>,
     pub(super) replies: Replies,
+    /// What came of inputs that were to be fetched.
+    pub(super) gathered: Vec<Gathered<Lacks>>,
     /// The connection whose frame is worked on.
     pub(super) cause: Option<ConnectionId>,
 }
@@ -30,7 +44,7 @@ pub(super) struct Calling {
 impl DeskPort for Calling {
     type Key = CallKey;
     type Ticket = Ticket;
-    type Job = Incomplete;
+    type Job = Lacks;
 
     fn incarnation(&self) -> Incarnation {
         self.shared.incarnation()
@@ -84,14 +98,12 @@ impl DeskPort for Calling {
         self.shared.results.free(graph);
     }
 
-    fn run(&mut self, job: Incomplete, arguments: Payload) {
-        let (dispatcher, mut invocation) = job;
-        invocation.value = arguments;
-        dispatcher.deliver(&mut vec![invocation]);
+    fn run(&mut self, job: Lacks, arguments: Payload) {
+        self.gathered.push((job, Ok(arguments)));
     }
 
-    fn refuse(&mut self, job: Incomplete, why: ErrorBody) {
-        job.1.ticket.fail(why, Executed::No, &mut self.replies);
+    fn refuse(&mut self, job: Lacks, why: ErrorBody) {
+        self.gathered.push((job, Err(Box::new(why))));
     }
 
     fn tell(&mut self, ticket: &Ticket, event: &GraphEvent, value: Option<&Payload>) -> bool {

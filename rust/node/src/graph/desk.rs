@@ -2,26 +2,30 @@
 
 use std::sync::Arc;
 
-use mpreg_graph::{GraphLimits, NewGraph, Plan};
+use mpreg_graph::{GraphLimits, NewGraph, Plan, grant};
 use mpreg_routing::Snapshot;
-use mpreg_rpc::CallKey;
-use mpreg_types::{Builtin, ErrorBody, ErrorCode, Executed, ForeignText, GraphId, NodeId, Payload, Time};
+use mpreg_rpc::{CallKey, InboundKey};
+use mpreg_types::{
+    Builtin, ErrorBody, ErrorCode, Executed, ForeignText, GraphId, NodeId, Payload, StepCall, Time,
+};
 use mpreg_wire::decode_graph;
 
-use super::calling::{Calling, told};
+use super::calling::{Calling, Gathered, Lacks, told};
 use super::fetching;
 use crate::dispatch::{Dispatcher, Invocation, InvocationKey, Replies, Ticket};
 use crate::echo_door::EchoDoor;
-use crate::graph::{Knock, sealed};
+use crate::graph::Knock;
 use crate::inbound::Inbound;
 use crate::mailbox::{Item, Mailbox, PortId, Wake};
 use crate::node_shared::NodeShared;
-use crate::port::Incomplete;
+use crate::port::Want;
 
 /// See the module.
 pub(crate) struct Desk {
     shared: Arc<NodeShared>,
-    machine: mpreg_graph::Desk<CallKey, Ticket, Incomplete>,
+    machine: mpreg_graph::Desk<CallKey, Ticket, Lacks>,
+    /// What came of the inputs of steps that came over connections.
+    inbound: Vec<Gathered<InboundKey>>,
     calling: Calling,
 }
 
@@ -48,11 +52,13 @@ impl Desk {
         Self {
             shared: shared.clone(),
             machine: mpreg_graph::Desk::new(shared.node),
+            inbound: Vec::new(),
             calling: Calling {
                 shared: shared.clone(),
                 mailbox,
                 port: None,
                 replies: Replies::default(),
+                gathered: Vec::new(),
                 cause: None,
             },
         }
@@ -85,11 +91,30 @@ impl Desk {
         self.settle(now);
     }
 
-    /// A step of a graph whose inputs are with other nodes: they are fetched, then `dispatcher` runs it.
-    pub(crate) fn gather(&mut self, dispatcher: Arc<dyn Dispatcher>, mut call: Invocation, now: Time) {
-        let Some(step) = call.head.extras.as_mut().and_then(|extras| extras.step.take()) else { return };
-        let (arguments, deadline) = (std::mem::take(&mut call.value), call.deadline);
-        self.machine.gather((dispatcher, call), arguments, &step, deadline, now, &mut self.calling);
+    /// A step of a graph came whose inputs are with other nodes: they are put into its `arguments`. Told by
+    /// [`Self::take_gathered`].
+    pub(crate) fn gather(
+        &mut self,
+        key: InboundKey,
+        step: &StepCall,
+        arguments: Payload,
+        deadline: Time,
+        now: Time,
+    ) {
+        let job = Lacks::Inbound(key);
+        self.machine.gather(job, arguments, step, deadline, now, &mut self.calling);
+        self.settle(now);
+    }
+
+    /// Nobody waits for those inputs any more.
+    pub(crate) fn ungather(&mut self, key: InboundKey, now: Time) {
+        self.machine.ungather(|job| *job == Lacks::Inbound(key), &mut self.calling);
+        self.settle(now);
+    }
+
+    /// What came of the inputs of steps that came.
+    pub(crate) fn take_gathered(&mut self) -> Vec<Gathered<InboundKey>> {
+        std::mem::take(&mut self.inbound)
     }
 
     /// Takes in what other threads have left here, and passed deadlines.
@@ -165,10 +190,17 @@ impl Desk {
 
     /// Works through calls that have ended and what follows from them, then writes.
     fn settle(&mut self, now: Time) {
-        while let Some(port) = &mut self.calling.port {
-            let (ended, incomplete, sent) =
-                (port.take_completions(), port.take_incomplete(), port.take_sent());
-            if ended.is_empty() && incomplete.is_empty() && sent.is_empty() {
+        loop {
+            for (job, outcome) in std::mem::take(&mut self.calling.gathered) {
+                match (job, &mut self.calling.port) {
+                    (Lacks::Inbound(key), _) => self.inbound.push((key, outcome)),
+                    (Lacks::Own(key), Some(port)) => port.gathered(key, outcome, now),
+                    (Lacks::Own(_), None) => {}
+                }
+            }
+            let Some(port) = &mut self.calling.port else { break };
+            let (ended, wants, sent) = (port.take_completions(), port.take_wants(), port.take_sent());
+            if ended.is_empty() && wants.is_empty() && sent.is_empty() {
                 port.arm(now);
                 port.flush();
                 break;
@@ -178,10 +210,8 @@ impl Desk {
             for (key, node) in sent {
                 self.machine.sent(key, node, &mut self.calling);
             }
-            for (dispatcher, mut call) in incomplete {
-                // It was not sent to anybody, so nobody has sealed it.
-                call.head = sealed(&call.head, self.shared.node).unwrap_or(call.head);
-                self.gather(dispatcher, call, now);
+            for want in wants {
+                self.see_to(want, now);
             }
             for completion in ended {
                 let node = self.calling.port.as_ref().and_then(|port| port.answerer(&completion));
@@ -189,6 +219,21 @@ impl Desk {
             }
         }
         self.calling.replies.flush();
+    }
+
+    fn see_to(&mut self, want: Want, now: Time) {
+        match want {
+            Want::Gather(key, mut step, arguments, deadline) => {
+                // It was not sent to anybody, so nobody has sealed it.
+                for input in &mut step.inputs {
+                    input.grant = grant(&input.grant, step.graph, self.shared.node);
+                }
+                self.machine.gather(Lacks::Own(key), arguments, &step, deadline, now, &mut self.calling);
+            }
+            Want::Nothing(key) => {
+                self.machine.ungather(|job| *job == Lacks::Own(key), &mut self.calling);
+            }
+        }
     }
 }
 

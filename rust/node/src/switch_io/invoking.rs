@@ -39,8 +39,8 @@ impl SwitchIo {
         };
         self.assigned.assign(slot, &entry.dispatcher);
         let step = call.head.extras.as_ref().and_then(|extras| extras.step.as_ref());
-        let ticket = ticket.keeping(step.and_then(|step| self.shared.keep(step, call.arrived, &entry)));
-        let lacks_inputs = step.is_some_and(|step| !step.inputs.is_empty());
+        let ticket =
+            ticket.keeping(step.and_then(|step| self.shared.keep(step, call.arrived, entry.spec.idempotent)));
         let invocation = Invocation {
             handler: entry.handler.clone(),
             origin,
@@ -49,9 +49,6 @@ impl SwitchIo {
             value: call.value,
             ticket,
         };
-        if lacks_inputs {
-            return self.desk.gather(entry.dispatcher.clone(), invocation, now);
-        }
         let same =
             |batch: &&mut (Arc<dyn Dispatcher>, Vec<Invocation>)| Arc::ptr_eq(&batch.0, &entry.dispatcher);
         match self.deliveries.iter_mut().find(same) {

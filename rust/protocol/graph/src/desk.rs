@@ -157,6 +157,28 @@ impl<K: Copy + Ord, T, J> Desk<K, T, J> {
         }
     }
 
+    /// Nobody waits any more for a step that lacks inputs: what is under way for it is given up.
+    pub fn ungather<P>(&mut self, is_it: impl Fn(&J) -> bool, port: &mut P)
+    where
+        P: DeskPort<Key = K, Ticket = T, Job = J>,
+    {
+        let found = self.gatherings.iter().find(|(_, incomplete)| is_it(&incomplete.job)).map(|(id, _)| *id);
+        if let Some(Incomplete { fetches, .. }) = found.and_then(|id| self.gatherings.remove(&id)) {
+            self.give_up(fetches, port);
+        }
+    }
+
+    fn give_up<P>(&mut self, fetches: Vec<K>, port: &mut P)
+    where
+        P: DeskPort<Key = K, Ticket = T, Job = J>,
+    {
+        for key in fetches {
+            if self.purposes.remove(&key).is_some() {
+                port.cancel(key);
+            }
+        }
+    }
+
     /// Fetches an input, or lets it wait until its holder is known here.
     fn fetch<P>(&mut self, missing: Missing, now: Time, port: &mut P)
     where
@@ -377,11 +399,7 @@ impl<K: Copy + Ord, T, J> Desk<K, T, J> {
             Err(body) => {
                 let Some(Incomplete { job, fetches, .. }) = self.gatherings.remove(&id) else { return };
                 port.refuse(job, *body);
-                for key in fetches {
-                    if self.purposes.remove(&key).is_some() {
-                        port.cancel(key);
-                    }
-                }
+                self.give_up(fetches, port);
             }
         }
     }

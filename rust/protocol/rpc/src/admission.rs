@@ -56,6 +56,9 @@ impl Switch {
             let text = "the node's own function has no handler; this is a defect of mpreg, please report it";
             return self.refuse(index, ErrorBody::new(ErrorCode::Internal, text), step);
         };
+        if self.gathers(index, step) {
+            return;
+        }
         // Who came earlier goes earlier.
         let queued = !self.no_slot.is_empty() && self.no_slot.contains_key(&local.handle);
         match if queued { None } else { Running::start(&local.slots) } {
@@ -105,7 +108,7 @@ impl Switch {
         }
         let Some(Cargo { head, value }) = call.cargo.take() else { return };
         call.place = Place::Running { function, since: step.now, reported: false };
-        call.waiting = None;
+        (call.waiting, call.gathered) = (None, None);
         self.wheel.arm(index.slot, call.deadline.min(step.now + self.config.report_after));
         self.counters.invoked += 1;
         step.out.push(Output::Invoke(Invocation {

@@ -150,6 +150,7 @@ impl CallTable {
             idempotent: request.idempotent,
             candidate: None,
             history: None,
+            gathered: None,
             flow: Flow { limit, ..Flow::default() },
             state: State::Choosing,
         };
@@ -179,6 +180,7 @@ impl CallTable {
                 self.claims.revoke(index.slot);
                 port.cancel_local(key);
             }
+            State::Gathering { .. } => port.cancel_gather(key),
             _ => self.leave_line(index),
         }
         self.release(index);
@@ -341,6 +343,10 @@ impl CallTable {
                 let revoked = self.claims.revoke(index.slot);
                 port.cancel_local(CallKey::new(self.caller.bridge, index));
                 Some(if revoked == Revoked::NotBegun { Executed::No } else { Executed::Yes })
+            }
+            State::Gathering { .. } => {
+                port.cancel_gather(CallKey::new(self.caller.bridge, index));
+                Some(Executed::No)
             }
             _ => {
                 self.leave_line(index);

@@ -160,7 +160,10 @@ impl CallTable {
     }
 
     /// Hands a call to a function of this process, or lets it stand in the line for a slot.
-    fn invoke<P: Outbound>(&mut self, index: Index, turn: &mut Turn<'_, P>) {
+    pub(crate) fn invoke<P: Outbound>(&mut self, index: Index, turn: &mut Turn<'_, P>) {
+        if self.gathers(index, turn) {
+            return;
+        }
         let Some(slot) = self.slots.get(index) else { return };
         let Some(local) = slot.candidate.as_ref().and_then(|candidate| candidate.local.as_ref()) else {
             return;
@@ -206,10 +209,12 @@ impl CallTable {
             running,
             gate: slot.flow.gate.clone(),
             head: &slot.head,
-            value: &slot.value,
+            value: slot.gathered.as_ref().map_or(&slot.value, |(arguments, _)| arguments),
             deadline: slot.deadline,
         };
-        if let Err(body) = turn.port.invoke_local(call) {
+        let taken = turn.port.invoke_local(call);
+        slot.gathered = None;
+        if let Err(body) = taken {
             slot.sent = slot.sent.saturating_sub(1);
             slot.state = State::Choosing;
             let node = self.release(index);

@@ -2,11 +2,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mpreg_routing::{Candidate, PeerState};
-use mpreg_types::{CallHead, ConnectionId, Payload, PreparedTarget, StreamId, Time};
+use mpreg_types::{CallHead, ConnectionId, Payload, PreparedTarget, StepCall, StreamId, Time};
 
 use crate::flow::Flow;
 use crate::workers::Chosen;
-use crate::workload::{Running, Waiting};
+use crate::workload::{Gathered, Running, Waiting};
 
 /// One call that arrived, from its frame to its answer.
 #[derive(Debug)]
@@ -21,6 +21,10 @@ pub(crate) struct Inbound {
     pub(crate) cargo: Option<Cargo>,
     /// Its place among the waiting calls, from the first time it waits until it leaves here.
     pub(crate) waiting: Option<Waiting>,
+    /// Room for the inputs of a step, from when they are asked for until it leaves here.
+    pub(crate) gathered: Option<Gathered>,
+    /// What a step says, while a worker of this node has its call.
+    pub(crate) step: Option<Box<StepCall>>,
     /// It waits, or has waited, for a connection to the node chosen for it.
     pub(crate) dialled: bool,
     /// It asks for a stream.
@@ -43,6 +47,8 @@ pub(crate) enum Place {
     Arriving { wait_until: Option<Time> },
     /// In the line of calls without a candidate.
     NoCandidate { until: Time },
+    /// The inputs of the step are being fetched, for an own function.
+    Gathering,
     /// In the line of calls without a slot of this own function.
     NoSlot { candidate: Arc<Candidate>, function: u64 },
     /// Handed to a dispatcher.

@@ -223,9 +223,10 @@ impl Switch {
                 self.counters.deadlines += 1;
                 self.cancel_forwarded(index, step);
             }
-            Place::NoSlot { .. } | Place::Parked(_) | Place::Running { .. } => {
+            Place::NoSlot { .. } | Place::Gathering | Place::Parked(_) | Place::Running { .. } => {
                 self.counters.deadlines += 1;
                 let stage = match &call.place {
+                    Place::Gathering => "while large inputs of the step were fetched",
                     Place::NoSlot { .. } => "in the queue of the node that was to run the call",
                     Place::Parked(_) => "while the connection to the chosen node had no credit",
                     _ => "before the function returned",
@@ -245,6 +246,7 @@ impl Switch {
             Place::Abandoned { .. } => return,
             _ => {
                 self.leave_line(index);
+                self.gather_no_more(index, step);
                 return self.end(index, Executed::No, body, Some(self.me), step);
             }
         };
@@ -303,8 +305,13 @@ impl Switch {
                 }
                 self.forget(index);
             }
-            Place::Arriving { .. } | Place::NoCandidate { .. } | Place::NoSlot { .. } | Place::Parked(_) => {
+            Place::Arriving { .. }
+            | Place::NoCandidate { .. }
+            | Place::Gathering
+            | Place::NoSlot { .. }
+            | Place::Parked(_) => {
                 self.leave_line(index);
+                self.gather_no_more(index, step);
                 self.forget(index);
             }
         }

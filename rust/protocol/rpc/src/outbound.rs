@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mpreg_routing::Snapshot;
-use mpreg_types::{CallHead, ConnectionId, ErrorBody, NodeId, Payload, StreamId, Time};
+use mpreg_types::{CallHead, ConnectionId, ErrorBody, NodeId, Payload, StepCall, StreamId, Time};
 
 use crate::{CallKey, Claim, ItemGate, Running};
 
@@ -40,6 +40,13 @@ pub trait Outbound {
     /// Hands a call to a function of this process. Each accepted call is answered once by
     /// [`CallTable::local_result`](crate::CallTable::local_result), also when it was cancelled. An error says that it was not executed.
     fn invoke_local(&mut self, call: LocalCall<'_>) -> Result<(), Box<ErrorBody>>;
+
+    /// Fetches the inputs of a step for a function of this process and puts them into `arguments`; to be told by
+    /// [`CallTable::gathered`](crate::CallTable::gathered). Its grants are nobody's yet.
+    fn gather(&mut self, key: CallKey, step: &StepCall, arguments: &Payload, deadline: Time);
+
+    /// Nobody waits for those inputs any more.
+    fn cancel_gather(&mut self, key: CallKey);
 
     /// Nobody waits for that local call any more. Its claim is revoked already; this is the word to the handler.
     fn cancel_local(&mut self, key: CallKey);

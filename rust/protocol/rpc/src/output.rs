@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use mpreg_types::{CallHead, ConnectionId, ItemHead, NodeId, Payload, ReplyHead, StreamId, Time};
+use mpreg_types::{CallHead, ConnectionId, ItemHead, NodeId, Payload, ReplyHead, StepCall, StreamId, Time};
 
 use crate::{Claim, InboundKey, ItemGate, Running, SendFailure};
 
@@ -17,6 +17,39 @@ pub enum Output {
         from: ConnectionId,
         /// Its stream there.
         stream: StreamId,
+    },
+    /// Fetch the inputs of a step, which runs when they are here; tell by [`Switch::gathered`](crate::Switch::gathered).
+    Gather {
+        /// Names the call in `gathered`.
+        key: InboundKey,
+        /// Of which graph, and which inputs.
+        step: StepCall,
+        /// The arguments that they are put into.
+        arguments: Payload,
+        /// When the switch answers instead.
+        deadline: Time,
+    },
+    /// Nobody waits for those inputs any more.
+    CancelGather {
+        /// The call, as its `Gather` named it.
+        key: InboundKey,
+    },
+    /// Answer a caller with what a worker of this node made for a graph: what is large stays here.
+    Keep {
+        /// The caller's connection.
+        to: ConnectionId,
+        /// The call's stream there.
+        stream: StreamId,
+        /// Metadata.
+        head: ReplyHead,
+        /// The result.
+        value: Payload,
+        /// Of which graph, and for how long.
+        step: Box<StepCall>,
+        /// When the step came.
+        arrived: Time,
+        /// True: it may run again.
+        idempotent: bool,
     },
     /// Answer a caller. To a connection that is gone: drop it.
     Reply {

@@ -82,8 +82,10 @@ impl Switch {
             }
         }
         let Some(mut call) = self.forget(index) else { return };
+        let kept = call.step.take().filter(|step| head.ok && step.keep.is_some());
         let Place::Relayed { relay, started, .. } = &mut call.place else { return };
         relay.answered(now.since(call.arrived), head.ok);
+        let idempotent = relay.idempotent;
         let of_worker = relay.is_to_worker();
         relay.peer.circuit().succeeded();
         if let Some(load) = head.load {
@@ -103,13 +105,16 @@ impl Switch {
                 head.executed = Executed::Yes;
             }
         }
-        let (from, stream) = (call.from, call.stream);
+        let (from, stream, arrived) = (call.from, call.stream, call.arrived);
         if of_worker {
             drop(call);
             head.load = Some(self.workload.load());
             self.slot_freed(&mut Step { now, out });
         }
-        out.push(Output::Reply { to: from, stream, head, value });
+        out.push(match kept {
+            Some(step) => Output::Keep { to: from, stream, head, value, step, arrived, idempotent },
+            None => Output::Reply { to: from, stream, head, value },
+        });
     }
 
     /// A callee reports the start of relayed calls, by the tokens that their frames carried.
@@ -176,7 +181,7 @@ impl Switch {
         head.remaining = call.deadline.since(step.now);
         let to = relay.to;
         call.place = Place::Forwarding { relay, then: Then::Relay };
-        call.waiting = None;
+        (call.waiting, call.gathered) = (None, None);
         self.wheel.arm(index.slot, call.deadline);
         step.out.push(Output::Forward { relay: InboundKey(index), to, head, value });
     }

@@ -8,7 +8,7 @@ use mpreg_types::{
 use crate::Route;
 use crate::attempt::History;
 use crate::flow::Flow;
-use crate::workload::Waiting;
+use crate::workload::{Gathered, Waiting};
 
 /// One call of a table, from `begin` to its completion.
 #[derive(Debug)]
@@ -38,6 +38,8 @@ pub(crate) struct CallSlot {
     /// Of the present attempt; its peer counts the call as in flight.
     pub(crate) candidate: Option<Arc<Candidate>>,
     pub(crate) history: Option<Box<History>>,
+    /// Of a step for a function of this process: its arguments with all inputs, from when they are here until it has them.
+    pub(crate) gathered: Option<(Payload, Gathered)>,
     /// Of a stream.
     pub(crate) flow: Flow,
     pub(crate) state: State,
@@ -87,6 +89,8 @@ pub(crate) enum State {
     NoEntry,
     /// In the line of calls without credit on this connection.
     Parked(ConnectionId),
+    /// The inputs of a step for a function of this process are being fetched.
+    Gathering { _waiting: Waiting, _room: Gathered },
     /// In the line of calls without a slot of this function of the own process.
     NoSlot { function: u64, _waiting: Waiting },
     /// Between two attempts.

@@ -143,21 +143,39 @@ impl Switch {
             return;
         };
         let deadline = now + head.remaining.min(self.config.deadline_max);
-        let (token, asks_stream) = (head.token, head.stream);
         if let Some(extras) = head.extras.as_mut().filter(|_| !link.peer.is_member()) {
             // A client speaks for itself only, a worker for its node.
             extras.client = link.peer.client_name().map(ToOwned::to_owned);
             extras.path.clear();
             extras.pinned_exit = None;
         }
+        let Some(index) = self.take_in(from, stream, deadline, Cargo { head, value }, step) else { return };
+        if deadline <= now {
+            return self.refuse(index, deadline_body("before the call arrived"), step);
+        }
+        self.place(index, step);
+    }
+
+    /// A place for a call; `None`: it was answered, or is no new one.
+    pub(crate) fn take_in(
+        &mut self,
+        from: ConnectionId,
+        stream: StreamId,
+        deadline: Time,
+        cargo: Cargo,
+        step: &mut Step<'_>,
+    ) -> Option<Index> {
+        let (token, asks_stream) = (cargo.head.token, cargo.head.stream);
         let make = |_| Inbound {
             from,
             stream,
             token,
-            arrived: now,
+            arrived: step.now,
             deadline,
-            cargo: Some(Cargo { head, value }),
+            cargo: Some(cargo),
             waiting: None,
+            gathered: None,
+            step: None,
             dialled: false,
             asks_stream,
             flow: Flow::default(),
@@ -167,17 +185,15 @@ impl Switch {
             let text = "the node holds as many calls as it may (inbound_max); try again later";
             let body = ErrorBody::new(ErrorCode::Overloaded, text);
             let said = Said { executed: Executed::No, node: Some(self.me), ledger: None };
-            return self.answer(from, stream, token, &body, said, step);
+            self.answer(from, stream, token, &body, said, step);
+            return None;
         };
-        if !link.calls.add(stream, index) {
+        if !self.peers.get_mut(&from)?.calls.add(stream, index) {
             self.counters.duplicates += 1;
             self.calls.remove(index);
-            return;
+            return None;
         }
-        if deadline <= now {
-            return self.refuse(index, deadline_body("before the call arrived"), step);
-        }
-        self.place(index, step);
+        Some(index)
     }
 
     /// Another snapshot was published: calls without a candidate look again. To be told before the frames that were

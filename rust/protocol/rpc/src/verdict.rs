@@ -109,6 +109,7 @@ impl CallTable {
             State::NoEntry => "while no entry node could be reached",
             State::Parked(_) => "while the connection had no credit",
             State::NoSlot { .. } => "in the queue of the own node",
+            State::Gathering { .. } => "while large inputs of the step were fetched",
             State::Pausing => "between two attempts",
             _ => "before a result came",
         };
@@ -120,7 +121,9 @@ impl CallTable {
 
     /// Ends the present attempt for its candidate, and names it.
     pub(crate) fn release(&mut self, index: Index) -> Option<NodeId> {
-        let candidate = self.slots.get_mut(index)?.candidate.take()?;
+        let slot = self.slots.get_mut(index)?;
+        slot.gathered = None;
+        let candidate = slot.candidate.take()?;
         candidate.peer.call_ended();
         Some(candidate.node())
     }

@@ -9,7 +9,7 @@ use crate::call_table::Turn;
 use crate::key::Index;
 use crate::slot::{Sent, State};
 use crate::workload::{Running, Waiting};
-use crate::{CallTable, Completion, Outbound, Route};
+use crate::{CallKey, CallTable, Completion, Outbound, Route};
 
 impl CallTable {
     /// Time has passed. To be called at [`Self::next_deadline`] or soon after.
@@ -214,6 +214,10 @@ impl CallTable {
             State::Pausing => self.attempt(index, turn),
             State::NoEntry | State::Parked(_) | State::NoSlot { .. } => {
                 self.leave_line(index);
+                self.deadline_passed(index, Word::none(Executed::No), turn);
+            }
+            State::Gathering { .. } => {
+                turn.port.cancel_gather(CallKey::new(self.caller.bridge, index));
                 self.deadline_passed(index, Word::none(Executed::No), turn);
             }
             // A client waits for the word of a call that has started, too: it does not know yet who has it.

@@ -8,14 +8,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mpreg_routing::PeerState;
-use mpreg_types::{ConnectionId, ErrorBody, ErrorCode, PreparedTarget, Target};
+use mpreg_types::{
+    CallHead, ConnectionId, ErrorBody, ErrorCode, Payload, PreparedTarget, StreamId, Target, Time,
+};
 
-use crate::inbound::Relay;
+use crate::inbound::{Cargo, Relay};
 use crate::key::Index;
+use crate::peer_link::PeerLink;
 use crate::rng::Rng;
 use crate::switch::Step;
 use crate::workload::Running;
-use crate::{Peer, Switch};
+use crate::{Output, Peer, Switch};
 
 /// The workers of a node.
 #[derive(Debug, Default)]
@@ -50,6 +53,24 @@ pub struct WorkerOffer {
     pub idempotent: bool,
     /// Names it at the worker.
     pub target: Arc<PreparedTarget>,
+}
+
+/// The connection that calls of this process itself seem to come over. No other has that number.
+pub const OWN_CALLS: ConnectionId = ConnectionId(0);
+
+/// A call of this process for a function that its workers run.
+#[derive(Debug)]
+pub struct OwnCall {
+    /// The driver's number of the function.
+    pub function: u64,
+    /// Metadata.
+    pub head: CallHead,
+    /// The arguments.
+    pub value: Payload,
+    /// When the caller stops waiting.
+    pub deadline: Time,
+    /// The function's slot.
+    pub running: Running,
 }
 
 /// Who gets a call.
@@ -145,16 +166,12 @@ impl Switch {
             Target::Select(selector) => selector.sticky,
             Target::Direct { .. } | Target::Here { .. } => None,
         };
-        if cargo
-            .head
-            .extras
-            .as_ref()
-            .and_then(|extras| extras.step.as_ref())
-            .is_some_and(|step| !step.inputs.is_empty())
-        {
-            let text = "large results of other steps cannot be taken by a worker process yet; run this function's node \
-                        without --workers, or refer to parts of less than 64 KiB";
-            return self.refuse(index, ErrorBody::new(ErrorCode::Graph, text), step);
+        // The graph is the parent's: it has gathered the inputs, and holds what is large of the result.
+        if let Some(said) = cargo.head.extras.as_mut().and_then(|extras| extras.step.as_mut()) {
+            if said.keep.is_some() {
+                call.step = Some(said.clone());
+            }
+            (said.keep, said.inputs) = (None, Vec::new());
         }
         let sticky = asked.or_else(|| cargo.head.extras.as_ref()?.sticky);
         let Some(chosen) = self.workers.choose(function, sticky, random) else {
@@ -170,6 +187,20 @@ impl Switch {
         self.aim_at(index, &chosen.target);
         let relay = Relay::to_worker(chosen, wanted, running);
         self.forward(index, relay, step);
+    }
+
+    /// A call of this process itself for a function that workers run. It has its slot, and came over no connection: what is
+    /// answered goes to [`OWN_CALLS`], on `stream`.
+    pub fn own_call(&mut self, stream: StreamId, call: OwnCall, now: Time, out: &mut Vec<Output>) {
+        let OwnCall { function, mut head, value, deadline, running } = call;
+        let step = &mut Step { now, out };
+        // With all its inputs it is longer than it was.
+        head.value_bytes = value.len() as u64;
+        self.peers.entry(OWN_CALLS).or_insert_with(|| PeerLink::new(Peer::Member(self.me)));
+        let Some(index) = self.take_in(OWN_CALLS, stream, deadline, Cargo { head, value }, step) else {
+            return;
+        };
+        self.hand_to_worker(index, function, running, step);
     }
 
     /// A slot is free again: whoever waits for one gets it.

@@ -22,11 +22,19 @@ pub struct WorkloadConfig {
     pub waiting: u32,
     /// Bytes of arguments of the waiting calls.
     pub waiting_bytes: u64,
+    /// Bytes of inputs that steps of graphs have here before their functions start: fetched ones, and those on their way.
+    pub gathered_bytes: u64,
 }
 
 impl Default for WorkloadConfig {
     fn default() -> Self {
-        Self { concurrency: 10_000, threads: 40, waiting: 10_000, waiting_bytes: 64 << 20 }
+        Self {
+            concurrency: 10_000,
+            threads: 40,
+            waiting: 10_000,
+            waiting_bytes: 64 << 20,
+            gathered_bytes: 2 << 30,
+        }
     }
 }
 
@@ -47,6 +55,7 @@ pub struct Workload {
     in_threads: Arc<Slots>,
     waiting: AtomicU32,
     waiting_bytes: AtomicU64,
+    gathered_bytes: AtomicU64,
 }
 
 impl Workload {
@@ -58,6 +67,7 @@ impl Workload {
             in_threads: Arc::new(Slots::new(Some(config.threads), None)),
             waiting: AtomicU32::new(0),
             waiting_bytes: AtomicU64::new(0),
+            gathered_bytes: AtomicU64::new(0),
         })
     }
 
@@ -92,6 +102,15 @@ impl Workload {
             return None;
         }
         Some(Waiting { workload: self.clone(), bytes })
+    }
+
+    /// Room for `bytes` bytes of inputs of a step; `None` if there are too many already. Nobody waits for that room: who
+    /// has it may wait for a slot that a function holds which waits for this very step. One step alone may have more.
+    pub(crate) fn try_gather(self: &Arc<Self>, bytes: u64) -> Option<Gathered> {
+        let most = self.config.gathered_bytes;
+        let add = |held: u64| held.checked_add(bytes).filter(|sum| held == 0 || *sum <= most);
+        self.gathered_bytes.fetch_update(Relaxed, Relaxed, add).ok()?;
+        Some(Gathered { workload: self.clone(), bytes })
     }
 }
 
@@ -141,12 +160,32 @@ impl Drop for Waiting {
     }
 }
 
+/// The inputs of one step, from when they are asked for until its function has them.
+#[derive(Debug)]
+#[must_use = "dropping it frees the room"]
+pub(crate) struct Gathered {
+    workload: Arc<Workload>,
+    bytes: u64,
+}
+
+impl Drop for Gathered {
+    fn drop(&mut self) {
+        self.workload.gathered_bytes.fetch_sub(self.bytes, Relaxed);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn workload() -> Arc<Workload> {
-        Workload::new(WorkloadConfig { concurrency: 3, threads: 1, waiting: 2, waiting_bytes: 100 })
+        Workload::new(WorkloadConfig {
+            concurrency: 3,
+            threads: 1,
+            waiting: 2,
+            waiting_bytes: 100,
+            gathered_bytes: 100,
+        })
     }
 
     #[test]
@@ -174,6 +213,19 @@ mod tests {
         drop(Running::start(&task).unwrap());
         let read = task.tally().read();
         assert_eq!((read.calls, read.errors, read.times.len()), (2, 1, 1));
+    }
+
+    #[test]
+    fn inputs_are_bounded_together_but_not_those_of_one_step_alone() {
+        let node = workload();
+        let large = node.try_gather(1000).unwrap();
+        assert!(node.try_gather(1).is_none());
+        drop(large);
+        let half = node.try_gather(50).unwrap();
+        let other = node.try_gather(50).unwrap();
+        assert!(node.try_gather(1).is_none());
+        drop((half, other));
+        assert!(node.try_gather(100).is_some());
     }
 
     #[test]

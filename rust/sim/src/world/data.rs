@@ -15,7 +15,7 @@ use super::World;
 use super::boot::BRIDGE;
 use super::desk::Desk;
 use crate::frame::Frame;
-use crate::graphs::{DESK_BRIDGE, Graphs};
+use crate::graphs::{DESK_BRIDGE, Graphs, Knock};
 use crate::item::{Item, Spot};
 use crate::job::{Job, JobKey};
 use crate::ledger::Ending;
@@ -108,6 +108,11 @@ impl World {
                 let peer = from.map_or(place, |(wire, side)| wire.ends[1 - side].place);
                 self.hand_over(place, key, function, Job::remote(invocation), peer);
             }
+            Output::Gather { key, step, arguments, deadline } => {
+                self.knock(place, Knock::Gather(JobKey::Remote(key), step, arguments, deadline));
+            }
+            Output::CancelGather { key } => self.knock(place, Knock::Ungather(JobKey::Remote(key))),
+            Output::Keep { .. } => unreachable!("no node of the simulator has workers"),
             Output::CancelLocal { key, .. } => self.stop_job(place, JobKey::Remote(key)),
             Output::Reply { to, stream, head, value } => self.reply(place, to, stream, &head, value),
             Output::CancelRemote { to, stream } => self.write(place, to, Frame::Cancel(stream)),

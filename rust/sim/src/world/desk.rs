@@ -3,10 +3,11 @@ use std::time::Duration;
 
 use mpreg_routing::Snapshot;
 use mpreg_rpc::{CallKey, LocalCall, Outbound, SendFailure};
-use mpreg_types::{CallHead, ConnectionId, ErrorBody, NodeId, Payload, StreamId};
+use mpreg_types::{CallHead, ConnectionId, ErrorBody, NodeId, Payload, StepCall, StreamId, Time};
 
 use super::World;
 use crate::frame::Frame;
+use crate::graphs::Knock;
 use crate::job::{Job, JobKey};
 
 /// What the call table at one place acts through.
@@ -56,6 +57,15 @@ impl Outbound for Desk<'_> {
         let job = Job::local(call, self.world.now);
         self.world.hand_over(self.place, key, function, job, self.place);
         Ok(())
+    }
+
+    fn gather(&mut self, key: CallKey, step: &StepCall, arguments: &Payload, deadline: Time) {
+        let knock = Knock::Gather(JobKey::Local(key), step.clone(), arguments.clone(), deadline);
+        self.world.knock(self.place, knock);
+    }
+
+    fn cancel_gather(&mut self, key: CallKey) {
+        self.world.knock(self.place, Knock::Ungather(JobKey::Local(key)));
     }
 
     fn send_item_credit(&mut self, to: ConnectionId, stream: StreamId, bytes: u64) {

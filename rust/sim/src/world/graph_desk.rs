@@ -30,12 +30,11 @@ struct Calling<'a> {
 }
 
 impl World {
-    /// A call is handed to its function, or to the desk if it is a builtin one, or lacks inputs. `peer` brought it.
+    /// A call is handed to its function, or to the desk if it is a builtin one. `peer` brought it.
     pub(crate) fn hand_over(&mut self, place: usize, key: JobKey, function: u64, job: Job, peer: usize) {
         let peer = self.places[peer].id;
         match Builtin::of_handle(function) {
-            Some(builtin) => self.knock(place, Knock::Builtin(builtin, (key, job), peer)),
-            None if job.lacking().is_some() => self.knock(place, Knock::Gather((key, job))),
+            Some(builtin) => self.knock(place, Knock::Builtin(builtin, Box::new((key, job)), peer)),
             None => self.take_job(place, key, job),
         }
     }
@@ -119,8 +118,9 @@ impl World {
     fn answer_the_door(&mut self, place: usize, knock: Knock) {
         let now = self.now;
         match knock {
-            Knock::Builtin(Builtin::Graph, work, _) => self.open_graph(place, work),
-            Knock::Builtin(builtin, (key, job), peer) => {
+            Knock::Builtin(Builtin::Graph, work, _) => self.open_graph(place, *work),
+            Knock::Builtin(builtin, work, peer) => {
+                let (key, job) = *work;
                 let me = self.places[place].id;
                 let graphs = self.places[place].process.as_mut().and_then(|process| process.graphs.as_mut());
                 let Some(graphs) = graphs else { return };
@@ -138,9 +138,8 @@ impl World {
                 let outcome = outcome.map_err(|body| (body, Executed::No));
                 self.answer_with(place, key, job, outcome);
             }
-            Knock::Gather((key, job)) => {
-                let (me, deadline) = (self.places[place].id, job.deadline);
-                let (arguments, Some(mut step)) = (job.value.clone(), job.lacking().cloned()) else { return };
+            Knock::Gather(key, mut step, arguments, deadline) => {
+                let me = self.places[place].id;
                 if matches!(key, JobKey::Local(_)) {
                     // It was not sent to anybody, so nobody has sealed it.
                     for input in &mut step.inputs {
@@ -148,8 +147,19 @@ impl World {
                     }
                 }
                 self.with_desk(place, |desk, port| {
-                    desk.gather((key, job), arguments, &step, deadline, now, port);
+                    desk.gather(key, arguments, &step, deadline, now, port);
                 });
+            }
+            Knock::Ungather(key) => {
+                self.with_desk(place, |desk, port| desk.ungather(|job| *job == key, port));
+            }
+            Knock::Gathered(JobKey::Local(key), outcome) => {
+                self.with_table(place, key.bridge(), |table, desk, done| {
+                    table.gathered(key, outcome, now, desk, done);
+                });
+            }
+            Knock::Gathered(JobKey::Remote(key), outcome) => {
+                self.with_switch(place, |switch, out| switch.gathered(key, outcome, now, out));
             }
             Knock::Cancel(key) => {
                 let ticket =
@@ -202,7 +212,7 @@ impl World {
 impl DeskPort for Calling<'_> {
     type Key = CallKey;
     type Ticket = Work;
-    type Job = Work;
+    type Job = JobKey;
 
     fn incarnation(&self) -> Incarnation {
         self.world.places[self.place].incarnation
@@ -263,13 +273,12 @@ impl DeskPort for Calling<'_> {
         }
     }
 
-    fn run(&mut self, (key, mut job): Work, arguments: Payload) {
-        job.value = arguments;
-        self.world.take_job(self.place, key, job);
+    fn run(&mut self, key: JobKey, arguments: Payload) {
+        self.world.knock(self.place, Knock::Gathered(key, Ok(arguments)));
     }
 
-    fn refuse(&mut self, (key, job): Work, why: ErrorBody) {
-        self.world.answer_with(self.place, key, job, Err((Box::new(why), Executed::No)));
+    fn refuse(&mut self, key: JobKey, why: ErrorBody) {
+        self.world.knock(self.place, Knock::Gathered(key, Err(Box::new(why))));
     }
 
     fn tell(&mut self, _: &Work, _: &GraphEvent, _: Option<&Payload>) -> bool {

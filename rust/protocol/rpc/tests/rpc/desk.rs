@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use mpreg_routing::Snapshot;
 use mpreg_rpc::{CallKey, LocalCall, Outbound, SendFailure};
-use mpreg_types::{CallHead, ConnectionId, ErrorBody, Payload, StreamId};
+use mpreg_types::{CallHead, ConnectionId, ErrorBody, Payload, StepCall, StreamId, Time};
 
 use crate::fabric::Fabric;
 use crate::process::{Job, JobKey};
@@ -50,6 +50,14 @@ impl Outbound for Desk<'_> {
         };
         self.fabric.take_job(self.process, JobKey::Local(call.key), job);
         Ok(())
+    }
+
+    fn gather(&mut self, _: CallKey, _: &StepCall, _: &Payload, _: Time) {
+        unreachable!("nobody runs a graph here")
+    }
+
+    fn cancel_gather(&mut self, _: CallKey) {
+        unreachable!("nobody runs a graph here")
     }
 
     fn send_item_credit(&mut self, _: ConnectionId, _: StreamId, _: u64) {

@@ -276,6 +276,9 @@ impl Fabric {
                 self.write(process, to, Frame::Reply(stream, head, value));
             }
             Output::Dial { .. } => {}
+            Output::Gather { .. } | Output::CancelGather { .. } | Output::Keep { .. } => {
+                unreachable!("nobody runs a graph here")
+            }
             Output::Item { .. }
             | Output::ItemCredit { .. }
             | Output::Resume { .. }

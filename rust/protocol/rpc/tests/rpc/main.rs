@@ -9,6 +9,7 @@ mod port;
 mod process;
 mod promises;
 mod station;
+mod steps;
 mod switch_builtins;
 mod switch_local;
 mod switch_relay;

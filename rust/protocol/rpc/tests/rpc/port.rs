@@ -11,8 +11,8 @@ use mpreg_rpc::{
     encode_error,
 };
 use mpreg_types::{
-    CallHead, ConnectionId, ErrorBody, ErrorCode, Executed, HopBudget, NodeId, Payload, PreparedTarget,
-    ReplyExtras, ReplyHead, StreamId, Time,
+    CallExtras, CallHead, ConnectionId, ErrorBody, ErrorCode, Executed, HopBudget, NodeId, Payload,
+    PreparedTarget, ReplyExtras, ReplyHead, StepCall, StreamId, Time,
 };
 
 use crate::cluster::{Cluster, INCARNATION, node};
@@ -31,6 +31,7 @@ pub(crate) struct Local {
     pub(crate) claim: Claim,
     pub(crate) running: Running,
     pub(crate) gate: Option<Arc<ItemGate>>,
+    pub(crate) value: Payload,
 }
 
 pub(crate) struct Port {
@@ -46,6 +47,8 @@ pub(crate) struct Port {
     pub(crate) cancelled: Vec<(ConnectionId, StreamId)>,
     pub(crate) local: Vec<Local>,
     pub(crate) cancelled_local: Vec<CallKey>,
+    /// Steps whose inputs are being fetched, and their arguments.
+    pub(crate) gathering: Vec<(CallKey, Payload)>,
     pub(crate) item_credit: Vec<(ConnectionId, StreamId, u64)>,
     pub(crate) resumed: Vec<CallKey>,
     pub(crate) breaches: Vec<(ConnectionId, StreamId)>,
@@ -87,9 +90,17 @@ impl Outbound for Port {
     }
 
     fn invoke_local(&mut self, call: LocalCall<'_>) -> Result<(), Box<ErrorBody>> {
-        let LocalCall { key, function, claim, running, gate, .. } = call;
-        self.local.push(Local { key, function, claim, running, gate });
+        let LocalCall { key, function, claim, running, gate, value, .. } = call;
+        self.local.push(Local { key, function, claim, running, gate, value: value.clone() });
         Ok(())
+    }
+
+    fn gather(&mut self, key: CallKey, _: &StepCall, arguments: &Payload, _: Time) {
+        self.gathering.push((key, arguments.clone()));
+    }
+
+    fn cancel_gather(&mut self, key: CallKey) {
+        self.gathering.retain(|(other, _)| *other != key);
     }
 
     fn cancel_local(&mut self, key: CallKey) {
@@ -154,6 +165,7 @@ impl Bench {
             cancelled: Vec::new(),
             local: Vec::new(),
             cancelled_local: Vec::new(),
+            gathering: Vec::new(),
             item_credit: Vec::new(),
             resumed: Vec::new(),
             breaches: Vec::new(),
@@ -208,6 +220,34 @@ impl Bench {
         let request = Request { route, target, deadline, retries, idempotent, stream, hops, extras: None };
         let value = Payload::from(vec![0xc0]);
         self.table.begin(request, value, self.now, &mut self.port, &mut self.done)
+    }
+
+    /// A call with a deadline of one second that carries `extras`.
+    pub(crate) fn begin_with(
+        &mut self,
+        route: Route,
+        target: Arc<PreparedTarget>,
+        extras: Box<CallExtras>,
+    ) -> CallKey {
+        let (deadline, hops) = (self.now + Duration::from_secs(1), HopBudget::NEIGHBOURS);
+        let (stream, idempotent, retries) = (false, false, 0);
+        let request =
+            Request { route, target, deadline, retries, idempotent, stream, hops, extras: Some(extras) };
+        self.table.begin(request, vec![0xc0].into(), self.now, &mut self.port, &mut self.done)
+    }
+
+    /// The inputs of the oldest step that lacks some have come, or one of them has not.
+    pub(crate) fn gathered(&mut self, outcome: Result<Payload, ErrorCode>) {
+        let (key, _) = self.port.gathering.remove(0);
+        let outcome = outcome.map_err(|code| Box::new(ErrorBody::new(code, "lost")));
+        self.table.gathered(key, outcome, self.now, &mut self.port, &mut self.done);
+    }
+
+    /// The function that was called first has ended.
+    pub(crate) fn finish_local(&mut self) {
+        let Local { key, running, .. } = self.port.local.remove(0);
+        drop(running);
+        self.local_result(key);
     }
 
     /// The call sent as number `index`.

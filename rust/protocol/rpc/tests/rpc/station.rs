@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use mpreg_routing::Slots;
 use mpreg_rpc::{
-    Invocation, NotSent, Output, Peer, Runs, SendFailure, Switch, SwitchConfig, Workload, WorkloadConfig,
-    decode_error,
+    InboundKey, Invocation, NotSent, Output, Peer, Runs, SendFailure, Switch, SwitchConfig, Workload,
+    WorkloadConfig, decode_error,
 };
 use mpreg_types::{
-    CallHead, CallId, ConnectionId, ErrorCode, Executed, HopBudget, ItemHead, NodeId, Payload,
-    PreparedTarget, ReplyHead, StreamId, Time,
+    CallHead, CallId, ConnectionId, ErrorBody, ErrorCode, Executed, HopBudget, ItemHead, NodeId, Payload,
+    PreparedTarget, ReplyHead, StepCall, StreamId, Time,
 };
 
 use crate::cluster::{Cluster, INCARNATION, node};
@@ -47,6 +47,10 @@ pub(crate) struct Station {
     pub(crate) item_credit: Vec<(ConnectionId, StreamId, u64)>,
     pub(crate) resumed: Vec<StreamId>,
     pub(crate) breaches: Vec<(ConnectionId, StreamId)>,
+    /// Steps whose inputs are being fetched, and their arguments.
+    pub(crate) gathering: Vec<(InboundKey, StepCall, Payload)>,
+    /// Results of workers, of which what is large stays here.
+    pub(crate) kept: Vec<(ConnectionId, StreamId, Payload, Box<StepCall>)>,
     next_stream: u64,
 }
 
@@ -81,6 +85,8 @@ impl Station {
             item_credit: Vec::new(),
             resumed: Vec::new(),
             breaches: Vec::new(),
+            gathering: Vec::new(),
+            kept: Vec::new(),
             next_stream: 99,
         }
     }
@@ -141,6 +147,9 @@ impl Station {
             Output::Invoke(invocation) => self.invoked.push(invocation),
             Output::CancelLocal { stream, .. } => self.cancelled_local.push(stream),
             Output::Reply { to, stream, head, value } => self.replies.push((to, stream, head, value)),
+            Output::Gather { key, step, arguments, .. } => self.gathering.push((key, step, arguments)),
+            Output::CancelGather { key } => self.gathering.retain(|(other, ..)| *other != key),
+            Output::Keep { to, stream, value, step, .. } => self.kept.push((to, stream, value, step)),
             Output::Dial { .. } => {}
             Output::Item { to, stream, head, .. } => self.items.push((to, stream, head)),
             Output::ItemCredit { to, stream, bytes } => self.item_credit.push((to, stream, bytes)),
@@ -168,6 +177,13 @@ impl Station {
                 self.switch.forwarded(relay, outcome, self.now, more);
             }
         }
+    }
+
+    /// The inputs of the oldest step that lacks some have come, or one of them has not.
+    pub(crate) fn gathered(&mut self, outcome: Result<Payload, ErrorCode>) {
+        let (key, ..) = self.gathering.remove(0);
+        let (outcome, now) = (outcome.map_err(|code| Box::new(ErrorBody::new(code, "lost"))), self.now);
+        self.act(|switch, out| switch.gathered(key, outcome, now, out));
     }
 
     /// The callee answers the call forwarded as number `index`.
