@@ -14,6 +14,7 @@
 
 mod call;
 mod error;
+pub(crate) mod graph;
 mod item;
 mod pack;
 mod reply;

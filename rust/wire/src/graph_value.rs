@@ -6,7 +6,7 @@ use mpreg_types::{CallGraph, ErrorBody, ErrorCode, GraphAnswer, GraphEvent, Grap
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::message;
+use crate::{codec, message};
 
 /// Length of the length.
 const PREFIX_BYTES: usize = 4;
@@ -17,7 +17,9 @@ pub(crate) const GRAPH_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// A graph with the arguments of its steps, in order.
 pub fn encode_graph(graph: &CallGraph, arguments: impl IntoIterator<Item = Payload>) -> Payload {
-    encode(graph, arguments)
+    let mut described = Vec::new();
+    codec::graph::encode_graph(graph, &mut described);
+    framed(&described, arguments)
 }
 
 /// Reads what [`encode_graph`] wrote: the graph, and the arguments of all its steps in one piece.
@@ -31,7 +33,9 @@ pub fn decode_graph(value: &Payload) -> Result<(CallGraph, Payload), Box<ErrorBo
         );
         return Err(Box::new(ErrorBody::new(ErrorCode::Graph, text)));
     }
-    Ok((read(&described)?, arguments))
+    let graph =
+        codec::graph::decode_graph(&joined(&described)).map_err(|error| unreadable(&error.to_string()))?;
+    Ok((graph, arguments))
 }
 
 /// An answer with its values, in order.
@@ -88,11 +92,14 @@ fn sentence(failure: &GraphFailure) -> String {
 }
 
 fn encode<T: Serialize>(what: &T, values: impl IntoIterator<Item = Payload>) -> Payload {
-    let encoded = message::encode(what);
-    let length = u32::try_from(encoded.len()).unwrap_or(u32::MAX);
-    let mut head = Vec::with_capacity(PREFIX_BYTES + encoded.len());
+    framed(&message::encode(what), values)
+}
+
+fn framed(described: &[u8], values: impl IntoIterator<Item = Payload>) -> Payload {
+    let length = u32::try_from(described.len()).unwrap_or(u32::MAX);
+    let mut head = Vec::with_capacity(PREFIX_BYTES + described.len());
     head.extend_from_slice(&length.to_be_bytes());
-    head.extend_from_slice(&encoded);
+    head.extend_from_slice(described);
     let values = values.into_iter().flat_map(|value| std::iter::once(value.head).chain(value.tail));
     std::iter::once(Bytes::from(head)).chain(values.filter(|segment| !segment.is_empty())).collect()
 }

@@ -1,10 +1,11 @@
 use bytes::Bytes;
 use mpreg_types::{CallExtras, CallHead, CallId, ClusterId, HopBudget, Incarnation, NodeId};
 
+use super::graph::{decode_step_call, encode_step_call};
 use super::pack;
 use super::target::encode_target;
 use super::unpack::Unpack;
-use crate::{DecodeError, TargetCache, message};
+use crate::{DecodeError, TargetCache};
 
 /// Longest `metadata=` of a call, encoded.
 pub const METADATA_BYTES_MAX: usize = 4 * 1024;
@@ -82,7 +83,7 @@ fn encode_extras(extras: &CallExtras, out: &mut Vec<u8>) {
         None => pack::nil(out),
     }
     match &extras.step {
-        Some(step) => pack::bin(&message::encode(step), out),
+        Some(step) => encode_step_call(step, out),
         None => pack::nil(out),
     }
 }
@@ -135,7 +136,7 @@ fn decode_extras(unpack: &mut Unpack<'_>) -> Result<CallExtras, DecodeError> {
         idempotency_key: text(unpack, "idempotency key")?,
         tell_node: unpack.bool("tell node")?,
         sticky: unpack.optional(|unpack| unpack.uint("sticky"))?,
-        step: unpack.optional(|unpack| message::decode(unpack.bin("step")?))?,
+        step: unpack.optional(decode_step_call)?,
     };
     unpack.skip(newer)?;
     Ok(extras)

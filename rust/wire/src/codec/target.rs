@@ -49,7 +49,7 @@ pub fn encode_target(target: &Target) -> Bytes {
     out.into()
 }
 
-fn encode_selector(selector: &Selector, out: &mut Vec<u8>) {
+pub(super) fn encode_selector(selector: &Selector, out: &mut Vec<u8>) {
     pack::array(SELECT_FIELDS, out);
     pack::uint(SELECT, out);
     let (by, function) = match &selector.function {

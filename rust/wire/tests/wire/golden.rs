@@ -13,16 +13,16 @@ use bytes::{Bytes, BytesMut};
 use mpreg_types::{
     Builtin, CallExtras, CallGraph, CallHead, CallId, ClusterId, ContractHash, ErrorBody, ErrorCode,
     Executed, Fetch, ForeignText, FunctionId, FunctionName, FunctionVersion, Grant, GraphId, HeldInput,
-    HopBudget, Incarnation, Input, ItemHead, Ledger, Load, NodeId, NodeName, PathKey, Pick, PreparedTarget,
-    ReplyExtras, ReplyHead, ResourceSet, ResultRef, Selector, Signed, Step, StepCall, StreamId, Target,
-    VersionConstraint, Wanted, WantedCluster,
+    HopBudget, Incarnation, Input, ItemHead, Ledger, Load, NodeId, NodeName, PathKey, Payload, Pick,
+    PreparedTarget, ReplyExtras, ReplyHead, ResourceSet, ResultRef, Selector, Signed, Step, StepCall,
+    StreamId, Target, VersionConstraint, Wanted, WantedCluster,
 };
 use mpreg_wire::handshake::{Channel, Handshake, LocalHello, Policy, Secret, SecretRule, Side};
 use mpreg_wire::verify::Ed25519Signer;
 use mpreg_wire::{
     FrameFlags, FrameHeader, FrameKind, Limits, Process, Role, TargetCache, cut_frame, decode_call,
-    decode_credit, decode_reply, decode_started, encode_call, encode_credit, encode_item, encode_reply,
-    encode_started, message,
+    decode_credit, decode_reply, decode_started, encode_call, encode_credit, encode_graph, encode_item,
+    encode_reply, encode_started, message,
 };
 
 use crate::refusals::every_refusal;
@@ -166,7 +166,9 @@ fn a_graph() -> Vec<u8> {
     };
     let steps =
         vec![step("etl.load", 1, vec![]), step("etl.clean", 1, vec![Input { at: 1, pick: pick.clone() }])];
-    message::encode(&CallGraph { steps, wanted: vec![pick], report: true })
+    let graph = CallGraph { steps, wanted: vec![pick], report: true };
+    let arguments = [b"\x91", b"\x91"].map(|step| Payload::from(Bytes::from_static(step)));
+    encode_graph(&graph, arguments).segments().flat_map(|segment| segment.to_vec()).collect()
 }
 
 fn held() -> ResultRef {

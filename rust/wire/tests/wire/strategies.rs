@@ -151,6 +151,7 @@ fn graph_id() -> impl Strategy<Value = GraphId> {
 }
 
 fn step_call() -> impl Strategy<Value = StepCall> {
+    let micros = any::<u64>().prop_map(Duration::from_micros);
     let key = prop_oneof![".{0,9}".prop_map(PathKey::Name), any::<i64>().prop_map(PathKey::Index)];
     let grant = (process(), any::<u64>(), any::<[u8; 16]>(), any::<u64>());
     let input =
@@ -158,7 +159,7 @@ fn step_call() -> impl Strategy<Value = StepCall> {
             let grant = Grant { holder: holder.node, incarnation: holder.incarnation, result, proof, bytes };
             HeldInput { at, grant, path }
         });
-    (graph_id(), any::<Option<Duration>>(), vec(input, 0..4), any::<bool>())
+    (graph_id(), option::of(micros), vec(input, 0..4), any::<bool>())
         .prop_map(|(graph, keep, inputs, watched)| StepCall { graph, keep, inputs, watched })
 }
 
