@@ -13,7 +13,7 @@ const WORKERS: usize = 4;
 /// Rounds with faults.
 const ROUNDS: usize = 8;
 /// Graphs of the phase in which nothing goes wrong.
-const CALM: usize = 40;
+const CALM: usize = 80;
 
 /// Call graphs while connections break, processes die, stall, drain and come back, and links are cut; then without
 /// faults, when each must be answered, and what was held for it is freed long before its deadline.
