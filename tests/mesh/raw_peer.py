@@ -83,6 +83,11 @@ class Key:
         return start + ((r + k * self._secret) % ORDER).to_bytes(32, "little")
 
 
+def goodbye(last: int, *unfinished: int, reason: int = 1) -> bytes:
+    """Payload: the receiver's streams up to `last` were taken, but for `unfinished`."""
+    return struct.pack(f">BQH{len(unfinished)}Q", reason, last, len(unfinished), *unfinished)
+
+
 def frame(kind: int, payload: bytes = b"", *, meta: bytes = b"", stream: int = 0, flags: int = 0) -> bytes:
     """A frame as bytes."""
     return struct.pack(">IBBHQ", len(meta) + len(payload), kind, flags, len(meta), stream) + meta + payload
@@ -219,4 +224,5 @@ class RawPeer:
         last = await self.last()
         assert last is not None, "it hung up without a word"
         assert (last.kind, last.payload[:1]) == (GOODBYE, bytes([BROKE_THE_PROTOCOL])), last
-        return last.payload[1:].decode()
+        _, _, unfinished = struct.unpack(">BQH", last.payload[:11])
+        return last.payload[11 + 8 * unfinished :].decode()

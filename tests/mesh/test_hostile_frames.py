@@ -27,6 +27,7 @@ from raw_peer import (
     RawPeer,
     call,
     frame,
+    goodbye,
     hello,
     pack,
 )
@@ -283,10 +284,13 @@ async def test_frames_beyond_the_role_of_a_client_cut_it_off(address: str, caplo
         (call("double.node-0", 2), "stream"),
         (call("double.node-0", 1, value_bytes=100) + frame(CHUNK, bytes(101), stream=1, flags=LAST), "101"),
         (call("double.node-0", 1, value_bytes=100) + frame(CHUNK, bytes(99), stream=1, flags=LAST), "99"),
+        (frame(GOODBYE, b"\1"), "payload of 1 bytes"),
+        (frame(GOODBYE, goodbye(2)), "a goodbye that names stream s2"),
     ],
     ids=[
         "unknown kind", "length", "http", "metadata", "stream 0", "flags", "ping", "meta of a ping",
         "chunk of nothing", "cancel of nothing", "stream of the other side", "value too long", "value too short",
+        "half a goodbye", "goodbye of what never was",
     ],
 )  # fmt: skip
 async def test_frames_that_no_peer_may_send_cut_it_off(

@@ -99,7 +99,7 @@ impl Ports {
             }
             None => {
                 if let Item::News(news) = item {
-                    self.ports.iter_mut().for_each(|entry| entry.port.hear(news));
+                    self.ports.iter_mut().for_each(|entry| entry.port.hear(&news));
                 }
             }
         }

@@ -85,16 +85,17 @@ impl Client {
         self.closing.notify_one();
         if let Ok(runtime) = Runtime::current() {
             // In this order: the calls under way hear that the client is closed, not that a connection broke.
-            runtime.mailboxes.tell_all(News::RouteChanged);
+            runtime.mailboxes.tell_all(&News::RouteChanged);
             self.hang_up(&runtime);
         }
         end(Ok(nil()));
     }
 
     fn hang_up(&self, runtime: &Runtime) {
-        let entry = self.shared.entry().and_then(|entry| runtime.connections.find(entry));
-        if let Some(connection) = entry {
-            connection.close(CloseReason::Leaving);
+        for connection in self.shared.connections() {
+            if let Some(connection) = runtime.connections.find(connection) {
+                connection.close(CloseReason::Leaving);
+            }
         }
     }
 }

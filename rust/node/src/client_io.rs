@@ -1,7 +1,8 @@
 use std::sync::Arc;
 
-use mpreg_rpc::bridge_of;
-use mpreg_transport::{AdmitError, Connection, FrameHandler, Incoming, Lost};
+use mpreg_rpc::{Goodbye, bridge_of};
+use mpreg_transport::{AdmitError, CloseReason, Connection, FrameHandler, Incoming, Lost};
+use mpreg_types::Untaken;
 use mpreg_wire::FrameKind;
 use tokio::sync::{Notify, oneshot};
 
@@ -19,8 +20,10 @@ pub(crate) struct ClientIo {
     receiving: u64,
     /// Told when the entry is set.
     opened: Option<oneshot::Sender<()>>,
-    /// Told when the connection has ended.
+    /// Told when another entry node is to be found.
     ended: Arc<Notify>,
+    /// The entry node takes no more calls; those it took are still answered.
+    leaving: Option<Arc<Connection>>,
 }
 
 impl ClientIo {
@@ -30,7 +33,15 @@ impl ClientIo {
         opened: oneshot::Sender<()>,
         ended: Arc<Notify>,
     ) -> Self {
-        Self { shared, runtime, replies: Vec::new(), receiving: 0, opened: Some(opened), ended }
+        Self {
+            shared,
+            runtime,
+            replies: Vec::new(),
+            receiving: 0,
+            opened: Some(opened),
+            ended,
+            leaving: None,
+        }
     }
 }
 
@@ -45,7 +56,7 @@ impl FrameHandler for ClientIo {
             // Nobody waits if the client was dropped meanwhile.
             let _ = opened.send(());
         }
-        self.runtime.mailboxes.tell_all(News::RouteChanged);
+        self.runtime.mailboxes.tell_all(&News::RouteChanged);
     }
 
     fn frame(&mut self, connection: &Arc<Connection>, frame: Incoming) {
@@ -90,12 +101,25 @@ impl FrameHandler for ClientIo {
         }
     }
 
+    fn goodbye(&mut self, connection: &Arc<Connection>, why: CloseReason, untaken: Untaken) {
+        let goodbye = Goodbye { untaken, leaves: why == CloseReason::Leaving };
+        if self.leaving.replace(connection.clone()).is_none() {
+            self.shared.leave_entry(connection.id());
+            self.ended.notify_one();
+        }
+        deliver_replies(&self.runtime, &mut self.replies);
+        self.runtime.mailboxes.tell_all(&News::Goodbye(connection.id(), goodbye));
+    }
+
     fn batch_end(&mut self) {
         deliver_replies(&self.runtime, &mut self.replies);
+        if let Some(connection) = self.leaving.as_ref().filter(|connection| connection.is_quiet()) {
+            connection.close(CloseReason::Unused);
+        }
     }
 
     fn credit(&mut self, connection: &Arc<Connection>) {
-        self.runtime.mailboxes.tell_all(News::Credit(connection.id()));
+        self.runtime.mailboxes.tell_all(&News::Credit(connection.id()));
     }
 
     fn admit(&mut self, _connection: &Arc<Connection>, bytes: u64) -> Result<(), AdmitError> {
@@ -116,12 +140,12 @@ impl FrameHandler for ClientIo {
 
     fn closed(&mut self, connection: &Arc<Connection>, lost: Lost) {
         self.runtime.connections.remove(connection.id());
-        if self.shared.entry() == Some(connection.id()) {
-            self.shared.set_entry(None);
-        }
+        self.shared.leave_entry(connection.id());
         deliver_replies(&self.runtime, &mut self.replies);
-        self.runtime.mailboxes.tell_all(News::Lost(connection.id(), lost.first_unsent));
+        self.runtime.mailboxes.tell_all(&News::Lost(connection.id(), lost.untaken));
         self.shared.fail_looks(&format!("the entry node is gone: {}", lost.cause));
-        self.ended.notify_one();
+        if self.leaving.is_none() {
+            self.ended.notify_one();
+        }
     }
 }

@@ -126,6 +126,17 @@ impl ClientShared {
         self.entry.store(id, Ordering::Release);
     }
 
+    /// No call goes over that connection any more.
+    pub(crate) fn leave_entry(&self, connection: ConnectionId) {
+        // If another one is the entry by now, that is as good.
+        let _ = self.entry.compare_exchange(connection.0, 0, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// The entry node, and former ones that may still be answering.
+    pub(crate) fn connections(&self) -> Vec<ConnectionId> {
+        self.entries.lock().iter().map(|entry| entry.connection).collect()
+    }
+
     pub(crate) fn entry_label(&self) -> Option<String> {
         self.entry().and_then(|connection| self.label_at(connection))
     }

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use mpreg_rpc::CallKey;
-use mpreg_types::{ConnectionId, ItemHead, Payload, ReplyHead, StreamId};
+use mpreg_rpc::{CallKey, Goodbye};
+use mpreg_types::{ConnectionId, ItemHead, Payload, ReplyHead, StreamId, Untaken};
 use parking_lot::{Mutex, RwLock};
 
 use crate::dispatch::{Invocation, InvocationKey};
@@ -118,10 +118,12 @@ impl Item {
 }
 
 /// News that concern every port of a thread.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
-    /// A connection is gone; own streams from this one on had no byte handed to the kernel.
-    Lost(ConnectionId, StreamId),
+    /// The other side of a connection takes no further call over it.
+    Goodbye(ConnectionId, Goodbye),
+    /// A connection is gone; calls on these own streams did not execute.
+    Lost(ConnectionId, Untaken),
     /// Credit came back.
     Credit(ConnectionId),
     /// A routing snapshot or an entry connection changed, or a node or client closed.
@@ -228,14 +230,14 @@ impl Mailbox {
 
     /// Adds news, unless the same news wait already: who takes them looks at how things are then. So an owner that does
     /// not come finds no more than there is to tell.
-    pub fn push_news(&self, news: News) {
+    pub fn push_news(&self, news: &News) {
         let wake = {
             let mut queue = self.queue.lock();
-            if queue.closed || queue.news.contains(&news) {
+            if queue.closed || queue.news.contains(news) {
                 return;
             }
-            queue.news.push(news);
-            queue.items.push(Item::News(news));
+            queue.news.push(news.clone());
+            queue.items.push(Item::News(news.clone()));
             !std::mem::replace(&mut queue.woken, true)
         };
         if wake {
@@ -322,7 +324,7 @@ impl Mailboxes {
     }
 
     /// Tells every mailbox once, however many ports it drains.
-    pub(crate) fn tell_all(&self, news: News) {
+    pub(crate) fn tell_all(&self, news: &News) {
         let mut told: Vec<Arc<Mailbox>> = Vec::new();
         for mailbox in self.ports.read().iter().flatten().filter_map(Weak::upgrade) {
             if !told.iter().any(|other| Arc::ptr_eq(other, &mailbox)) {
@@ -352,9 +354,9 @@ mod tests {
             mailbox.take(&mut items);
             items.len()
         };
-        (0..1000).for_each(|_| news.iter().for_each(|news| mailbox.push_news(*news)));
+        (0..1000).for_each(|_| news.iter().for_each(|news| mailbox.push_news(news)));
         assert_eq!(taken(), news.len());
-        mailbox.push_news(News::RouteChanged);
+        mailbox.push_news(&News::RouteChanged);
         assert_eq!(taken(), 1, "what comes after it was there is new");
     }
 }

@@ -193,15 +193,16 @@ impl Port {
     }
 
     /// Something that concerns every port of the thread.
-    pub fn hear(&mut self, news: News) {
+    pub fn hear(&mut self, news: &News) {
         let now = self.link.runtime.clock.now();
         let Self { table, link, ended, .. } = self;
         match news {
-            News::Lost(connection, first_unsent) => {
-                link.known.retain(|known| known.id() != connection);
-                table.connection_lost(connection, first_unsent, now, link, ended);
+            News::Goodbye(connection, goodbye) => table.goodbye(*connection, goodbye, now, link, ended),
+            News::Lost(connection, untaken) => {
+                link.known.retain(|known| known.id() != *connection);
+                table.connection_lost(*connection, untaken, now, link, ended);
             }
-            News::Credit(connection) => table.writable(connection, now, link, ended),
+            News::Credit(connection) => table.writable(*connection, now, link, ended),
             News::RouteChanged => {
                 link.snapshot = link.caller.snapshot();
                 table.snapshot_changed(now, link, ended);

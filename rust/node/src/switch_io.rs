@@ -3,13 +3,13 @@
 //! Everything of one read is one batch: calls go to their dispatchers together, replies to their mailboxes together,
 //! and each connection that was written to is flushed once.
 
+mod closing;
 mod invoking;
 mod steps;
 
 use std::collections::BTreeMap;
 use std::mem;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use mpreg_rpc::{
@@ -19,6 +19,7 @@ use mpreg_rpc::{
 use mpreg_transport::{AdmitError, CloseReason, Connection, FrameHandler, Goodbye, Incoming, Lost};
 use mpreg_types::{
     CallHead, ConnectionId, ErrorBody, ErrorCode, Executed, ForeignText, Payload, ReplyHead, StreamId, Time,
+    Untaken,
 };
 use mpreg_wire::{FrameKind, Role};
 
@@ -51,6 +52,8 @@ pub(crate) struct SwitchIo {
     /// Bytes of chunked values on their way, over all connections.
     receiving: u64,
     fresh_batch: bool,
+    /// The node takes no calls any more.
+    parting: bool,
     armed: Option<Time>,
 }
 
@@ -79,6 +82,7 @@ impl SwitchIo {
             dirty: Vec::new(),
             receiving: 0,
             fresh_batch: true,
+            parting: false,
             armed: None,
             shared,
             runtime,
@@ -142,11 +146,6 @@ impl SwitchIo {
     /// Calls held for others.
     pub(crate) fn is_idle(&self) -> bool {
         self.switch.is_empty()
-    }
-
-    /// True if no call has arrived for `time`.
-    pub(crate) fn has_been_left_alone(&self, time: Duration) -> bool {
-        self.switch.last_call().is_none_or(|last| last + time <= self.runtime.clock.now())
     }
 
     /// True if no call of the other side is under way on that connection.
@@ -375,9 +374,12 @@ impl FrameHandler for SwitchIo {
         self.switch.connected(connection.id(), whom);
         if let Some(parent) = &self.shared.parent {
             parent.set_entry(Some((connection.id(), peer.node, self.shared.label.clone())));
-            self.runtime.mailboxes.tell_all(News::RouteChanged);
+            self.runtime.mailboxes.tell_all(&News::RouteChanged);
         }
         self.shared.command(Command::Opened(connection.clone()));
+        if self.parting {
+            connection.take_no_more(CloseReason::Leaving);
+        }
     }
 
     fn frame(&mut self, connection: &Arc<Connection>, frame: Incoming) {
@@ -410,6 +412,10 @@ impl FrameHandler for SwitchIo {
         }
     }
 
+    fn goodbye(&mut self, connection: &Arc<Connection>, why: CloseReason, untaken: Untaken) {
+        self.heard_goodbye(connection, why, untaken);
+    }
+
     fn batch_end(&mut self) {
         self.fresh_batch = true;
         for (dispatcher, mut batch) in self.deliveries.drain(..) {
@@ -431,7 +437,7 @@ impl FrameHandler for SwitchIo {
         self.switch.writable(connection.id(), now, &mut self.outputs);
         self.run_outputs(now);
         self.batch_end();
-        self.runtime.mailboxes.tell_all(News::Credit(connection.id()));
+        self.runtime.mailboxes.tell_all(&News::Credit(connection.id()));
     }
 
     fn admit(&mut self, connection: &Arc<Connection>, bytes: u64) -> Result<(), AdmitError> {
@@ -461,21 +467,7 @@ impl FrameHandler for SwitchIo {
     }
 
     fn closed(&mut self, connection: &Arc<Connection>, lost: Lost) {
-        let now = self.enter();
-        self.links.remove(&connection.id());
-        self.runtime.connections.remove(connection.id());
-        // Before anybody looks for another way: no snapshot may lead here any more.
-        if let Some(peer) = self.shared.snapshot.load().peer(connection.peer().node) {
-            peer.clear_connection(connection.id());
-        }
-        self.switch.connection_lost(connection.id(), lost.first_unsent, now, &mut self.outputs);
-        self.run_outputs(now);
-        self.batch_end();
-        if let Some(parent) = &self.shared.parent {
-            parent.set_entry(None);
-        }
-        self.runtime.mailboxes.tell_all(News::Lost(connection.id(), lost.first_unsent));
-        self.shared.command(Command::Closed(connection.clone(), lost.cause));
+        self.lost(connection, lost);
     }
 }
 

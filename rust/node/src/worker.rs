@@ -23,7 +23,7 @@ use crate::config::Part;
 use crate::doorway::{Doorway, Introduction, Standing};
 use crate::driver::intake::log_busy;
 use crate::driver::workers::within_the_node;
-use crate::driver::{CLEAN_UP_MAX, DRAIN_POLL, accept, sleep_until};
+use crate::driver::{CLEAN_UP_MAX, DRAIN_POLL, HANG_UP_MAX, accept, sleep_until};
 use crate::entropy::random_bytes;
 use crate::error::NodeError;
 use crate::functions::LocalEntry;
@@ -65,6 +65,10 @@ enum Stopping {
     Draining {
         until: Time,
         told: bool,
+    },
+    /// No call is taken any more; those that were are answered.
+    Parting {
+        until: Time,
     },
     /// What still ran was cancelled, and cleans up.
     Cancelling {
@@ -194,7 +198,7 @@ impl Worker {
                 break;
             }
         }
-        self.finish(&mut inbox);
+        self.finish(&mut inbox).await;
     }
 
     fn command(&mut self, command: Command) {
@@ -350,7 +354,7 @@ impl Worker {
         }
         self.parent.end(self.gone());
         self.parent.fail_looks("the parent process is gone");
-        self.runtime.mailboxes.tell_all(News::RouteChanged);
+        self.runtime.mailboxes.tell_all(&News::RouteChanged);
         self.stopping = Stopping::Cancelling { until: self.runtime.clock.now() + CLEAN_UP_MAX };
     }
 
@@ -359,17 +363,30 @@ impl Worker {
         let is_idle = self.shared.workload.load().in_flight == 0 && self.switch.lock().is_idle();
         match self.stopping {
             Stopping::No => return false,
-            Stopping::Draining { told: true, .. } if is_idle => return true,
+            Stopping::Draining { told: true, until } if is_idle => {
+                self.take_no_more();
+                self.stopping = Stopping::Parting { until };
+                return self.is_over(now);
+            }
+            Stopping::Parting { until } if is_idle || now >= until => return true,
             Stopping::Draining { until, .. } if now >= until => {
+                self.take_no_more();
                 self.switch.lock().end_drain();
                 self.stopping = Stopping::Cancelling { until: now + CLEAN_UP_MAX };
             }
             Stopping::Cancelling { until } if is_idle || now >= until => return true,
-            Stopping::Draining { .. } | Stopping::Cancelling { .. } => {}
+            Stopping::Draining { .. } | Stopping::Parting { .. } | Stopping::Cancelling { .. } => {}
         }
         // Without frames the switch does not look for calls that have ended.
         self.shared.inbound.attention.notify_one();
         false
+    }
+
+    fn take_no_more(&self) {
+        let connections = self.switch.lock().take_no_more();
+        for connection in connections {
+            connection.take_no_more(CloseReason::Leaving);
+        }
     }
 
     fn gone(&self) -> String {
@@ -379,12 +396,19 @@ impl Worker {
         }
     }
 
-    fn finish(mut self, inbox: &mut UnboundedReceiver<Command>) {
+    async fn finish(mut self, inbox: &mut UnboundedReceiver<Command>) {
         let why = self.gone();
         self.shared.set_phase(Phase::Stopped(why.clone()));
         self.parent.end(why.clone());
+        self.runtime.mailboxes.tell_all(&News::RouteChanged);
         self.connection.close(CloseReason::Leaving);
-        self.runtime.mailboxes.tell_all(News::RouteChanged);
+        let until = tokio::time::Instant::now() + HANG_UP_MAX;
+        while !self.switch.lock().connections().is_empty() {
+            match tokio::time::timeout_at(until, inbox.recv()).await {
+                Ok(Some(command)) => self.command(command),
+                Ok(None) | Err(_) => break,
+            }
+        }
         self.shared.set_fatal(self.fatal.clone());
         inbox.close();
         while let Ok(command) = inbox.try_recv() {

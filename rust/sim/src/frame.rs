@@ -33,6 +33,11 @@ pub(crate) enum Frame {
     },
     Cancel(StreamId),
     Started(Bytes),
+    /// The other side's calls are taken no further: the last one that was.
+    Goodbye {
+        last: StreamId,
+        leaves: bool,
+    },
     /// FIN or RST; nothing follows.
     End(Loss),
 }
@@ -47,6 +52,7 @@ impl Frame {
             | Self::Reply { meta, value, .. }
             | Self::Item { meta, value, .. } => meta.len() + value.len(),
             Self::Credit { .. } => size_of::<u64>(),
+            Self::Goodbye { .. } => size_of::<u64>() + 3,
             Self::Cancel(_) => 0,
         };
         HEADER_BYTES + body

@@ -1,8 +1,9 @@
 use mpreg_engine::{Addresses, DialId, DialOutcome, Timer};
 use mpreg_rpc::CallKey;
-use mpreg_types::{ConnectionId, NodeId};
+use mpreg_types::{ConnectionId, NodeId, Time};
 
 use crate::job::JobKey;
+use crate::world::Leaving;
 
 /// One start of a process at one place: what is meant for a former start finds nobody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,10 @@ pub(crate) enum Item {
     Retired(Spot, ConnectionId),
     /// An idle connection is closed, if it is quiet.
     CloseIdle(Spot, ConnectionId),
+    /// The other side has not answered the goodbye of one that this side closed.
+    CloseTimesOut(Spot, ConnectionId),
+    /// A node that leaves politely looks whether its calls have ended; they have until then.
+    Leaves(Spot, Leaving, Time),
     /// A call waits for a connection to that node.
     Wanted(Spot, NodeId),
     /// A handler takes a job up.

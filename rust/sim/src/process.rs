@@ -42,8 +42,10 @@ pub(crate) struct Process {
     pub(crate) entry: Option<ConnectionId>,
     pub(crate) offers: BTreeSet<FunctionName>,
     pub(crate) handles: u64,
-    /// It takes no new calls.
+    /// It takes no new calls for its functions.
     pub(crate) draining: bool,
+    /// It takes no calls at all, and no connections.
+    pub(crate) parting: bool,
     /// Until it has joined.
     pub(crate) starting: bool,
 }

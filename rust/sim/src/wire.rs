@@ -1,11 +1,11 @@
 //! One connection: what was written waits in the process, then is on its way, then arrives, in order and once, as TCP
 //! promises. A cut holds back what is on its way until the link is open again and the kernel sends it once more.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use mpreg_engine::Loss;
 use mpreg_rpc::SendFailure;
-use mpreg_types::{Incarnation, StreamId, Time};
+use mpreg_types::{Incarnation, StreamId, Time, Untaken};
 
 use crate::frame::Frame;
 use crate::item::{Dialling, Spot};
@@ -21,8 +21,8 @@ pub(crate) struct Way {
     /// True while this side's process uses the connection.
     pub(crate) open: bool,
     next_stream: u64,
-    /// Calls sent and not answered.
-    pending: u32,
+    /// Calls sent and not answered, by their streams.
+    pending: BTreeSet<StreamId>,
     starved: bool,
     /// Not handed to the kernel yet.
     written: Vec<Frame>,
@@ -30,6 +30,21 @@ pub(crate) struct Way {
     last_arrival: Time,
     /// Since when nothing gets through.
     pub(crate) stalled: Option<Time>,
+    /// The last call of the other side that this side took.
+    last_taken: StreamId,
+    pub(crate) parting: Parting,
+    /// What the other side said it has not taken.
+    pub(crate) heard: Option<Untaken>,
+}
+
+/// How far one side has come in ending a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Parting {
+    No,
+    /// It has said which calls it took last, and takes no further one.
+    Said,
+    /// It closed, and waits for the other's goodbye.
+    Closing,
 }
 
 #[derive(Debug)]
@@ -48,7 +63,10 @@ impl Wire {
         let way = |next_stream| Way {
             open: false,
             next_stream,
-            pending: 0,
+            pending: BTreeSet::new(),
+            last_taken: StreamId(0),
+            parting: Parting::No,
+            heard: None,
             starved: false,
             written: Vec::new(),
             flying: VecDeque::new(),
@@ -66,7 +84,7 @@ impl Wire {
 impl Way {
     /// True if the frame is the first that waits: then a flush is due.
     pub(crate) fn write(&mut self, frame: Frame) -> bool {
-        if !self.open {
+        if !self.open || self.is_closing() {
             return false;
         }
         self.written.push(frame);
@@ -75,27 +93,54 @@ impl Way {
 
     /// Calls sent and not answered.
     pub(crate) fn pending(&self) -> u32 {
-        self.pending
+        u32::try_from(self.pending.len()).unwrap_or(u32::MAX)
+    }
+
+    /// A call of the other side arrives. False: this side takes none any more.
+    pub(crate) fn takes(&mut self, stream: StreamId) -> bool {
+        let takes = self.parting == Parting::No;
+        if takes {
+            self.last_taken = stream;
+        }
+        takes
+    }
+
+    /// This side takes no further call: the last one it took.
+    pub(crate) fn part(&mut self) -> StreamId {
+        self.parting = self.parting.max(Parting::Said);
+        self.last_taken
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.parting == Parting::Closing
+    }
+
+    /// The other side takes no further call.
+    pub(crate) fn hear(&mut self, last: StreamId) -> Untaken {
+        let untaken = Untaken::after(last, Vec::new());
+        self.pending.retain(|stream| !untaken.contains(*stream));
+        self.heard = Some(untaken.clone());
+        untaken
     }
 
     /// The stream of a further call.
     pub(crate) fn next_call(&mut self) -> Result<StreamId, SendFailure> {
-        if !self.open {
+        if !self.open || self.is_closing() || self.heard.is_some() {
             return Err(SendFailure::Closed);
         }
-        if self.pending >= PENDING_MAX {
+        if self.pending() >= PENDING_MAX {
             self.starved = true;
             return Err(SendFailure::TooManyPending);
         }
-        self.pending += 1;
         let stream = StreamId(self.next_stream);
+        self.pending.insert(stream);
         self.next_stream += 2;
         Ok(stream)
     }
 
     /// A call of this side was answered. True: calls that found no place may try again.
-    pub(crate) fn answered(&mut self) -> bool {
-        self.pending = self.pending.saturating_sub(1);
+    pub(crate) fn answered(&mut self, stream: StreamId) -> bool {
+        self.pending.remove(&stream);
         std::mem::take(&mut self.starved)
     }
 
@@ -133,14 +178,15 @@ impl Way {
         self.flying.truncate(count);
     }
 
-    /// This side is done with the connection: the first own stream of which no byte was handed to the kernel.
-    pub(crate) fn close(&mut self) -> StreamId {
+    /// This side is done with the connection: which own calls provably were not taken.
+    pub(crate) fn close(&mut self) -> Untaken {
         self.open = false;
         let unsent = self.written.drain(..).find_map(|frame| match frame {
             Frame::Call { stream, .. } => Some(stream),
             _ => None,
         });
-        unsent.unwrap_or(StreamId(self.next_stream))
+        let unsent = unsent.unwrap_or(StreamId(self.next_stream));
+        self.heard.take().map_or_else(|| Untaken::from(unsent), |heard| heard.and_from(unsent))
     }
 
     /// True if the other side will learn of the end.

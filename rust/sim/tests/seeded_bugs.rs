@@ -62,6 +62,7 @@ found! {
     membership_keeps_deaths_to_itself: MembershipKeepsDeathsToItself,
     table_repeats_unknown: TableRepeatsUnknown,
     table_miscounts_unsent: TableMiscountsUnsent,
+    goodbye_denies_the_last: GoodbyeDeniesTheLast,
     switch_denies_the_start: SwitchDeniesTheStart,
     claim_begins_revoked: ClaimBeginsRevoked,
     switch_forgets_relays: SwitchForgetsRelays,

@@ -1,6 +1,7 @@
 use std::fmt;
 
-use mpreg_types::ForeignText;
+use mpreg_types::{ForeignText, StreamId};
+use mpreg_wire::Parting;
 
 macro_rules! close_reasons {
     ($($(#[$doc:meta])* $variant:ident = $number:literal => $text:literal,)*) => {
@@ -48,6 +49,8 @@ close_reasons! {
     Overloaded = 7 => "the peer does not take its replies",
     /// Nobody needs the connection.
     Unused = 8 => "the connection is no longer used",
+    /// The other side has said goodbye and closed.
+    Answer = 9 => "the other side closed",
 }
 
 /// A reason with its details: what a Goodbye frame says.
@@ -69,16 +72,15 @@ impl Goodbye {
         Self { reason, detail: ForeignText::new(&detail[..end.unwrap_or(0)]) }
     }
 
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut payload = vec![self.reason as u8];
-        payload.extend_from_slice(self.detail.as_str().as_bytes());
-        payload
+    /// As a frame says it, with what was taken.
+    pub(crate) fn parting(&self, last: StreamId, unfinished: &[StreamId]) -> Parting {
+        let detail = self.detail.as_str().as_bytes().to_vec();
+        Parting { reason: self.reason as u8, last, unfinished: unfinished.to_vec(), detail }
     }
 
-    /// Reads any payload: whatever it says, the peer is leaving.
-    pub(crate) fn decode(payload: &[u8]) -> Self {
-        let (reason, detail) = payload.split_first().unwrap_or((&0, &[]));
-        Self::new(CloseReason::from_byte(*reason), &String::from_utf8_lossy(detail))
+    /// Why, of what a frame says.
+    pub(crate) fn of(parting: &Parting) -> Self {
+        Self::new(CloseReason::from_byte(parting.reason), &String::from_utf8_lossy(&parting.detail))
     }
 }
 
@@ -106,16 +108,19 @@ mod tests {
     fn every_reason_arrives_with_its_detail() {
         for &reason in CloseReason::ALL {
             let goodbye = Goodbye::new(reason, "because");
-            assert_eq!(Goodbye::decode(&goodbye.encode()), goodbye);
+            assert_eq!(Goodbye::of(&goodbye.parting(StreamId(0), &[])), goodbye);
         }
     }
 
     #[test]
-    fn any_payload_is_a_goodbye() {
-        assert_eq!(Goodbye::decode(&[]), CloseReason::Other.into());
-        assert_eq!(Goodbye::decode(&[250]), CloseReason::Other.into());
-        assert_eq!(Goodbye::decode(&[1, 0xff]).reason, CloseReason::Leaving);
-        let long = [vec![1], "ä".repeat(600).into_bytes()].concat();
-        assert!(Goodbye::decode(&long).detail.as_str().len() <= Goodbye::DETAIL_BYTES_MAX);
+    fn any_reason_and_any_detail_are_a_goodbye() {
+        let of = |reason, detail: &[u8]| {
+            let parting = Goodbye::from(CloseReason::Other).parting(StreamId(0), &[]);
+            Goodbye::of(&Parting { reason, detail: detail.to_vec(), ..parting })
+        };
+        assert_eq!(of(250, b""), CloseReason::Other.into());
+        assert_eq!(of(1, &[0xff]).reason, CloseReason::Leaving);
+        let long = of(1, "ä".repeat(600).as_bytes());
+        assert!(long.detail.as_str().len() <= Goodbye::DETAIL_BYTES_MAX);
     }
 }

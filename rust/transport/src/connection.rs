@@ -14,7 +14,7 @@ use crate::link::Written;
 use crate::outbox::{Outbox, Phase};
 use crate::read_side::ReadHere;
 use crate::send_limits::SendLimits;
-use crate::{Counters, Goodbye, Link, LostCause, ProtocolError, SendError};
+use crate::{Counters, Link, LostCause, ProtocolError, SendError};
 
 /// An established connection to one peer, shared by every thread that sends on it.
 ///
@@ -30,7 +30,9 @@ pub struct Connection {
     pub(crate) limits: Limits,
     pub(crate) counters: Arc<Counters>,
     pub(crate) link: Link,
-    open: AtomicBool,
+    pub(crate) open: AtomicBool,
+    /// Further calls of the peer are taken.
+    pub(crate) taking: AtomicBool,
     outbox: Mutex<Outbox>,
     /// The kernel took no more.
     pub(crate) blocked: Notify,
@@ -75,6 +77,7 @@ impl Connection {
             counters,
             link,
             open: AtomicBool::new(true),
+            taking: AtomicBool::new(true),
             outbox: Mutex::new(outbox),
             blocked: Notify::new(),
             attention: Notify::new(),
@@ -240,6 +243,13 @@ impl Connection {
         self.read_side.get().and_then(Weak::upgrade).map_or(0, |read_side| read_side.read_here())
     }
 
+    /// Says the goodbye that is owed, on this thread; unless another one is reading, which then does.
+    pub(crate) fn say_goodbye_here(&self) {
+        if let Some(read_side) = self.read_side.get().and_then(Weak::upgrade) {
+            read_side.say_goodbye_here();
+        }
+    }
+
     /// True if that own stream was opened at some time.
     pub(crate) fn was_opened(&self, stream: StreamId) -> bool {
         stream.0 < self.next_stream.load(Ordering::Acquire)
@@ -314,85 +324,9 @@ impl Connection {
         self.outbox.lock().is_quiet()
     }
 
-    /// Closes it in order: nothing new is taken, what was appended goes out, then the reason. Returns at once.
-    pub fn close(&self, why: impl Into<Goodbye>) {
-        self.close_in_order(self.outbox.lock(), why);
-    }
-
-    /// Closes it so, unless something waits to be written or an own call has not ended: no call can come in between.
-    pub fn close_if_quiet(&self, why: impl Into<Goodbye>) {
-        let outbox = self.outbox.lock();
-        if outbox.is_quiet() {
-            self.close_in_order(outbox, why);
-        }
-    }
-
-    fn close_in_order(&self, mut outbox: MutexGuard<'_, Outbox>, why: impl Into<Goodbye>) {
-        if outbox.phase != Phase::Open {
-            return;
-        }
-        let goodbye = why.into();
-        outbox.phase = Phase::Closing(LostCause::Closed(goodbye.clone()), Some(goodbye));
-        self.open.store(false, Ordering::Release);
-        drop(outbox);
-        self.flush();
-        self.attention.notify_one();
-    }
-
-    /// The peer broke the protocol: it gets to know, and nothing else.
-    pub(crate) fn close_for(&self, error: ProtocolError) {
-        let mut outbox = self.outbox.lock();
-        if matches!(outbox.phase, Phase::Over(_)) {
-            return;
-        }
-        Counters::add(&self.counters.refused_frames, 1);
-        outbox.discard();
-        let goodbye = Goodbye::new(crate::CloseReason::Protocol, &error.to_string());
-        outbox.phase = Phase::Closing(LostCause::Protocol(error), Some(goodbye));
-        self.open.store(false, Ordering::Release);
-        drop(outbox);
-        self.flush();
-    }
-
-    /// Says the goodbye now, if the kernel takes it, whatever still waits for credit.
-    pub(crate) fn hurry(&self) {
-        self.outbox.lock().give_up_values();
-        self.flush();
-    }
-
-    /// True if there is nothing to be written any more, because all was said or because nothing can be.
-    pub(crate) fn has_said_all(&self) -> bool {
-        if self.is_open() {
-            return false;
-        }
-        let outbox = self.outbox.lock();
-        outbox.is_said() || matches!(outbox.phase, Phase::Over(_))
-    }
-
-    pub(crate) fn is_over(&self) -> bool {
-        !self.is_open() && matches!(self.outbox.lock().phase, Phase::Over(_))
-    }
-
     /// True, once, if those who were turned away may try again.
     pub(crate) fn takes_again(&self) -> bool {
         self.takes_again.load(Ordering::Acquire) && self.takes_again.swap(false, Ordering::AcqRel)
-    }
-
-    /// It is over; the first cause counts.
-    pub(crate) fn ended(&self, cause: LostCause) {
-        self.end(&mut self.outbox.lock(), cause);
-    }
-
-    fn end(&self, outbox: &mut Outbox, cause: LostCause) {
-        let cause = match &outbox.phase {
-            Phase::Open => cause,
-            // Who was closing anyway keeps the reason; that the peer then hung up is what was wanted.
-            Phase::Closing(cause, _) | Phase::Over(cause) => cause.clone(),
-        };
-        outbox.phase = Phase::Over(cause);
-        self.open.store(false, Ordering::Release);
-        self.attention.notify_one();
-        self.blocked.notify_one();
     }
 }
 

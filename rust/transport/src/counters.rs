@@ -32,6 +32,8 @@ counters! {
     control_bytes_out,
     /// Calls on streams that had been used already; dropped.
     duplicate_frames,
+    /// Calls that came when this side took none any more; their callers were told so.
+    untaken_calls,
     /// Values that were announced and not admitted.
     refused_values,
     /// Frames that no peer, or no peer of that role, may send; each closed its connection.

@@ -1,6 +1,6 @@
 use std::io::ErrorKind;
 
-use mpreg_types::StreamId;
+use mpreg_types::{StreamId, Untaken};
 use mpreg_wire::handshake::Refusal;
 use mpreg_wire::{DecodeError, FrameError, FrameKind, Role};
 use thiserror::Error;
@@ -114,6 +114,14 @@ pub enum ProtocolError {
         /// The limit.
         window: u64,
     },
+    /// A goodbye that names what was never opened, or more than an earlier one.
+    #[error("a goodbye that names stream {last:?}; it can be none from {before:?} on")]
+    Goodbye {
+        /// What it names as taken.
+        last: StreamId,
+        /// What it named before, or what is not open yet.
+        before: StreamId,
+    },
     /// More credit came back than was used.
     #[error("{bytes} bytes of credit returned; {used} were used")]
     Credit {
@@ -151,8 +159,9 @@ pub enum LostCause {
 /// What is known when a connection has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lost {
-    /// Of own streams from this one on no byte was handed to the kernel: those calls provably did not execute.
-    pub first_unsent: StreamId,
+    /// Own calls that provably did not execute: nothing of them was handed to the kernel, or their values not to the end, or
+    /// the peer's goodbye says so.
+    pub untaken: Untaken,
     /// Why.
     pub cause: LostCause,
 }

@@ -1,11 +1,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use mpreg_types::{CallHead, ItemHead, Payload, ReplyHead, StreamId};
+use mpreg_types::{CallHead, ItemHead, Payload, ReplyHead, StreamId, Untaken};
 use mpreg_wire::FrameKind;
 use thiserror::Error;
 
-use crate::{Connection, Lost};
+use crate::{CloseReason, Connection, Lost};
 
 /// Takes what arrives. One object serves all connections of an io runtime; it is locked once per read, not per frame.
 ///
@@ -16,6 +16,10 @@ pub trait FrameHandler: Send + 'static {
 
     /// One frame, or one whole value that came in chunks.
     fn frame(&mut self, connection: &Arc<Connection>, frame: Incoming);
+
+    /// The peer takes no further call over this connection, for that reason, and has not taken these of ours. What it took
+    /// it still answers.
+    fn goodbye(&mut self, connection: &Arc<Connection>, why: CloseReason, untaken: Untaken);
 
     /// All frames of one read were handed over: the moment to flush and to wake others.
     fn batch_end(&mut self);

@@ -8,8 +8,9 @@
 //! Invariants:
 //! - Frames of one connection are written whole and one after the other, whatever number of threads flush.
 //! - What a peer declares reserves nothing: memory follows what has arrived, and every queue has a limit.
-//! - At the end of a connection [`Lost::first_unsent`] separates exactly the calls of which no byte was handed to the
-//!   kernel from the others. (With TLS, and on a way that a test delays, "the kernel" begins one buffer earlier.)
+//! - At the end of a connection [`Lost::untaken`] separates the calls of which no byte was handed to the kernel from the
+//!   others (with TLS, and on a way that a test delays, "the kernel" begins one buffer earlier), and those that the peer's
+//!   goodbye says it did not take. After its own goodbye a side hands over no call but those that it names as taken.
 
 mod address;
 mod batch;
@@ -18,6 +19,7 @@ mod carrier;
 mod certificate_error;
 mod certificate_verifier;
 mod close_reason;
+mod closing;
 mod connection;
 mod counters;
 mod error;
@@ -35,6 +37,7 @@ mod listener;
 mod memory;
 mod network;
 mod outbox;
+mod parting;
 mod plain_socket;
 mod read_side;
 mod reader;

@@ -10,9 +10,10 @@ use mpreg_wire::{
 use crate::batch::{Batch, Lane};
 use crate::bulk::Bulk;
 use crate::flows::Flows;
+use crate::parting::Partings;
 use crate::send_limits::SendLimits;
 use crate::stream_set::StreamSet;
-use crate::{Goodbye, LostCause, ProtocolError, SendError};
+use crate::{LostCause, ProtocolError, SendError};
 
 /// Control frames that wait to be written; more means that the peer reads nothing.
 pub(crate) const CONTROL_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -45,23 +46,26 @@ pub(crate) struct Outbox {
     parked: VecDeque<Parked>,
     /// Bytes of replies in `bulk` and `parked`.
     untaken: u64,
-    pending: StreamSet,
+    pub(crate) pending: StreamSet,
     next_stream: u64,
     pub(crate) credit: u64,
     /// What the dearest call would have cost that was turned away since somebody was told to try again.
     turned_away: Option<u64>,
     /// The first own stream that [`Self::discard`] threw away.
     first_discarded: Option<StreamId>,
+    /// Own calls whose values were not sent to their ends, and will not be.
+    pub(crate) given_up: Vec<StreamId>,
     /// Frames appended since the last batch was taken.
     pub(crate) frames: u64,
+    pub(crate) partings: Partings,
 }
 
 /// How far the end has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Phase {
     Open,
-    /// Nothing new is taken; what is there goes out, then the goodbye, if it still has to be said.
-    Closing(LostCause, Option<Goodbye>),
+    /// Nothing new is taken; what is there goes out, and a goodbye.
+    Closing(LostCause),
     /// Nothing more is written.
     Over(LostCause),
 }
@@ -95,7 +99,9 @@ impl Outbox {
             next_stream: if dialled { 1 } else { 2 },
             turned_away: None,
             first_discarded: None,
+            given_up: Vec::new(),
             frames: 0,
+            partings: Partings::default(),
         }
     }
 
@@ -135,6 +141,7 @@ impl Outbox {
 
     pub(crate) fn push_call(&mut self, head: &CallHead, value: &Payload) -> Result<StreamId, SendError> {
         self.check_open()?;
+        self.partings.check_taking()?;
         let bytes = value.len();
         debug_assert_eq!(head.value_bytes, bytes as u64, "the peer would close the connection");
         self.check_length(bytes)?;
@@ -313,19 +320,6 @@ impl Outbox {
             self.cut_items(&mut room);
         }
         std::mem::swap(&mut self.batch.calls, &mut self.calls);
-        if self.batch.is_done()
-            && self.bulk.is_empty()
-            && self.flows.is_empty()
-            && self.parked.is_empty()
-            && let Phase::Closing(_, goodbye) = &mut self.phase
-            && let Some(goodbye) = goodbye.take()
-        {
-            let payload = goodbye.encode();
-            if let Ok(header) = FrameHeader::control(FrameKind::Goodbye, payload.len()) {
-                self.append_control(&header, &payload);
-                std::mem::swap(&mut self.batch.control, &mut self.control);
-            }
-        }
         !self.batch.is_done()
     }
 
@@ -406,7 +400,7 @@ impl Outbox {
             && self.queued() == 0
     }
 
-    fn is_own(&self, stream: StreamId) -> bool {
+    pub(crate) fn is_own(&self, stream: StreamId) -> bool {
         stream.0 % 2 == self.next_stream % 2
     }
 
@@ -431,10 +425,16 @@ impl Outbox {
 
     /// True once all that was to be said before the end is with the kernel.
     pub(crate) fn is_said(&self) -> bool {
-        matches!(self.phase, Phase::Closing(_, None))
+        matches!(self.phase, Phase::Closing(_))
+            && self.partings.are_said()
             && !self.writing
             && !self.blocked
             && self.batch.is_done()
+            && self.control.is_empty()
+            && self.calls.is_empty()
+            && self.bulk.is_empty()
+            && self.flows.is_empty()
+            && self.parked.is_empty()
     }
 
     /// Returns `bytes` of credit to the peer, which may wait for nothing else: even a full queue takes it. There are
@@ -453,6 +453,8 @@ impl Outbox {
 
     /// The end does not wait any longer for credit: large values stay unfinished, so that the goodbye can be said.
     pub(crate) fn give_up_values(&mut self) {
+        let given_up = self.bulk.iter().map(Bulk::stream).filter(|stream| self.is_own(*stream));
+        self.given_up.extend(given_up.collect::<Vec<_>>());
         self.bulk.clear();
         self.flows.clear();
         self.parked.clear();

@@ -20,6 +20,9 @@ pub(crate) struct ReadSide<H> {
 pub(crate) trait ReadHere: Send + Sync {
     /// One small read on this thread: how many bytes came; none if the task is reading.
     fn read_here(&self) -> usize;
+
+    /// Says the goodbye that the connection owes, unless somebody is reading.
+    fn say_goodbye_here(&self);
 }
 
 impl<H: FrameHandler> ReadSide<H> {
@@ -38,6 +41,12 @@ impl<H: FrameHandler> ReadSide<H> {
             handler.credit(&self.connection);
         }
         reader.turn(&mut *handler)
+    }
+
+    /// Says the goodbye that the connection owes.
+    pub(crate) fn say_goodbye(&self) {
+        self.with(Reader::say_goodbye);
+        self.connection.flush();
     }
 
     /// Both halves, at the connection's beginning and end.
@@ -60,5 +69,11 @@ impl<H: FrameHandler> ReadHere for ReadSide<H> {
             self.connection.attention.notify_one();
             0
         })
+    }
+
+    fn say_goodbye_here(&self) {
+        if let (Some(mut reader), Some(mut handler)) = (self.reader.try_lock(), self.handler.try_lock()) {
+            reader.say_goodbye(&mut *handler);
+        }
     }
 }

@@ -5,12 +5,14 @@ use bytes::BytesMut;
 use mpreg_types::StreamId;
 use mpreg_wire::handshake::Refusal;
 use mpreg_wire::{
-    DecodeError, Frame, FrameError, FrameFlags, FrameKind, HEADER_BYTES, Limits, TargetCache, allowed,
-    cut_frame, decode_call, decode_credit, decode_item, decode_reply, decode_started,
+    DecodeError, Frame, FrameError, FrameFlags, FrameKind, HEADER_BYTES, Limits, Parting, TargetCache,
+    allowed, cut_frame, decode_call, decode_credit, decode_item, decode_reply, decode_started,
 };
 
 use crate::values::{Chunked, ValueHead, Values};
-use crate::{AdmitError, Connection, Counters, FrameHandler, Goodbye, Incoming, LostCause, ProtocolError};
+use crate::{
+    AdmitError, CloseReason, Connection, Counters, FrameHandler, Incoming, LostCause, ProtocolError,
+};
 
 /// Read in one turn; then other connections get theirs.
 const TURN_BYTES: usize = 256 * 1024;
@@ -29,6 +31,10 @@ pub(crate) struct Reader {
     values: Values,
     /// The peer's last stream; the next call has a higher one.
     last_stream: u64,
+    /// The last one that was handed over, or whose value was announced, before this side stopped taking calls.
+    last_taken: u64,
+    /// Of those before it, calls whose values were still arriving then.
+    unfinished: Vec<StreamId>,
     tally: Tally,
 }
 
@@ -84,6 +90,8 @@ impl Reader {
             room: READ_BYTES_MIN,
             targets: TargetCache::new(),
             last_stream: 0,
+            last_taken: 0,
+            unfinished: Vec::new(),
             tally: Tally::default(),
         }
     }
@@ -204,8 +212,11 @@ impl Reader {
             }
             FrameKind::Ping => self.answer_ping(frame.payload())?,
             FrameKind::Pong => self.connection.ponged(frame.payload()),
+            // What it took it still answers: reading goes on until it has closed.
             FrameKind::Goodbye => {
-                return Err(Stop::Lost(LostCause::Goodbye(Goodbye::decode(frame.payload()))));
+                let parting = Parting::decode(frame.payload())?;
+                let untaken = self.connection.hear_goodbye(&parting)?;
+                handler.goodbye(&self.connection, CloseReason::from_byte(parting.reason), untaken);
             }
             FrameKind::Refuse => {
                 let refusal = Refusal::decode(frame.payload()).map_err(|why| content(kind, why))?;
@@ -245,6 +256,10 @@ impl Reader {
         self.last_stream = stream.0;
         let peer = self.connection.peer().process();
         let head = decode_call(frame.meta(), peer, &mut self.targets).map_err(|why| content(kind, why))?;
+        if !self.connection.is_taking() {
+            return self.leave_untaken(&frame, head.value_bytes);
+        }
+        self.last_taken = stream.0;
         if frame.header.flags.contains(FrameFlags::MORE) {
             self.tally.consumed += wire_bytes;
             let bytes = head.value_bytes;
@@ -254,6 +269,30 @@ impl Reader {
         let value = frame.into_payload().into();
         handler.frame(&self.connection, Incoming::Call { stream, head, value, wire_bytes });
         Ok(())
+    }
+
+    /// This side takes no calls any more: the peer hears of it by the goodbye.
+    fn leave_untaken(&mut self, frame: &Frame, announced: u64) -> Result<(), Stop> {
+        Counters::add(&self.connection.counters.untaken_calls, 1);
+        self.tally.consumed += frame.header.length as usize;
+        if frame.header.flags.contains(FrameFlags::MORE) {
+            self.values.check_room()?;
+            self.values.announce(frame.header.stream, None, announced);
+        }
+        Ok(())
+    }
+
+    /// Says the goodbye that the connection owes. It takes no calls any more, so what is named is final.
+    pub(crate) fn say_goodbye(&mut self, handler: &mut impl FrameHandler) {
+        if !self.connection.owes_goodbye() {
+            return;
+        }
+        let (unfinished, admitted) = self.values.skip_calls();
+        self.unfinished.extend(unfinished);
+        if admitted > 0 {
+            handler.released(&self.connection, admitted);
+        }
+        self.connection.outbox().say_goodbye(StreamId(self.last_taken), &self.unfinished);
     }
 
     fn reply(&mut self, frame: Frame, handler: &mut impl FrameHandler) -> Result<(), Stop> {

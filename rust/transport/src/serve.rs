@@ -20,8 +20,8 @@ const LINGER_TIMEOUT: Duration = Duration::from_millis(250);
 /// The lane of a connection is over when nothing was read in it for this long: either nothing comes, or its holder is
 /// busy with something else and what came waits.
 const LANE_TIME: Duration = Duration::from_millis(5);
-/// What is thrown away meanwhile at most.
-const LINGER_BYTES_MAX: usize = 1024 * 1024;
+/// Turns for what the kernel still has of a peer that is gone; each is some 100 KiB.
+const LAST_TURNS_MAX: usize = 64;
 
 /// The reading task of a connection, from its first frame to what is known at its end.
 pub(crate) async fn serve<H: FrameHandler>(ending: Ending, buffer: BytesMut, handler: Arc<Mutex<H>>) {
@@ -33,10 +33,11 @@ pub(crate) async fn serve<H: FrameHandler>(ending: Ending, buffer: BytesMut, han
     connection.read_by(Arc::downgrade(&shared));
     drop(shared);
     read(&connection, &read_side).await;
-    let lost = end(&connection).await;
+    let lost = end(&connection, &read_side).await;
     connection.counters.ended_by(&lost.cause);
     tracing::debug!(?connection, cause = %lost.cause, "connection ended");
     let said_goodbye = matches!(lost.cause, LostCause::Closed(_) | LostCause::Protocol(_));
+    let window = connection.limits.connection_window;
     read_side.with(|reader, handler| {
         reader.finish(handler);
         handler.closed(&connection, lost);
@@ -44,7 +45,7 @@ pub(crate) async fn serve<H: FrameHandler>(ending: Ending, buffer: BytesMut, han
     });
     if said_goodbye && connection.link.shutdown_write().is_ok() {
         // Running out of time is as good as the peer's end.
-        drop(timeout(LINGER_TIMEOUT, linger(&connection, &read_side)).await);
+        drop(timeout(LINGER_TIMEOUT, linger(&connection, &read_side, window)).await);
     }
 }
 
@@ -63,6 +64,9 @@ impl Drop for Ending {
 async fn read<H: FrameHandler>(connection: &Connection, read_side: &ReadSide<H>) {
     let mut close_by = None;
     loop {
+        if connection.owes_goodbye() {
+            read_side.say_goodbye();
+        }
         if connection.has_said_all() {
             return;
         }
@@ -78,8 +82,7 @@ async fn read<H: FrameHandler>(connection: &Connection, read_side: &ReadSide<H>)
                 continue;
             }
             Ok(Turn::Drained) => {}
-            Err(Stop::Lost(cause)) => return connection.ended(cause),
-            Err(Stop::Breach(error)) => return connection.close_for(error),
+            Err(stop) => return stopped(connection, stop),
         }
         match leave_to_lane(connection).await {
             Ok(false) => {}
@@ -94,6 +97,18 @@ async fn read<H: FrameHandler>(connection: &Connection, read_side: &ReadSide<H>)
             () = connection.attention.notified() => {}
             () = sleep_until(close_by.unwrap_or_else(Instant::now)), if close_by.is_some() => {}
         }
+    }
+}
+
+fn stopped(connection: &Connection, stop: Stop) {
+    match stop {
+        Stop::Lost(cause) => {
+            connection.answer_goodbye();
+            if connection.is_open() {
+                connection.ended(cause);
+            }
+        }
+        Stop::Breach(error) => connection.close_for(error),
     }
 }
 
@@ -137,8 +152,11 @@ async fn return_to_reading(connection: &Connection) -> io::Result<()> {
 }
 
 /// Says the goodbye, if one is to be said, and waits until nobody writes.
-async fn end(connection: &Connection) -> Lost {
+async fn end<H: FrameHandler>(connection: &Connection, read_side: &ReadSide<H>) -> Lost {
     connection.hurry();
+    if connection.owes_goodbye() {
+        read_side.say_goodbye();
+    }
     let said = async {
         while !connection.has_said_all() {
             connection.attention.notified().await;
@@ -147,25 +165,53 @@ async fn end(connection: &Connection) -> Lost {
     if timeout(SAY_TIMEOUT, said).await.is_err() {
         tracing::debug!(?connection, "the goodbye was not taken");
     }
+    read_last(connection, read_side).await;
     // Only the first cause counts, so this one never shows.
     connection.ended(LostCause::Ended);
     loop {
         {
             let outbox = connection.outbox();
             if let (false, Phase::Over(cause)) = (outbox.writing, &outbox.phase) {
-                return Lost { first_unsent: outbox.first_unsent(), cause: cause.clone() };
+                return Lost { untaken: outbox.untaken(), cause: cause.clone() };
             }
         }
         connection.attention.notified().await;
     }
 }
 
-async fn linger<H: FrameHandler>(connection: &Connection, read_side: &ReadSide<H>) {
+/// What the peer says last decides what is known of own calls: its replies, and its own goodbye.
+async fn read_last<H: FrameHandler>(connection: &Connection, read_side: &ReadSide<H>) {
+    if connection.has_link_ended() {
+        // Writing met the end: what came before it is still with the kernel.
+        for _ in 0..LAST_TURNS_MAX {
+            if read_side.turn().is_err() {
+                return;
+            }
+        }
+    } else if connection.awaits_goodbye() && connection.link.shutdown_write().is_ok() {
+        let until_then = async {
+            while connection.awaits_goodbye() {
+                match read_side.turn() {
+                    Ok(Turn::More) => tokio::task::yield_now().await,
+                    Ok(Turn::Drained) if connection.link.readable().await.is_ok() => {}
+                    Ok(Turn::Drained) | Err(_) => return,
+                }
+            }
+        };
+        drop(timeout(LINGER_TIMEOUT, until_then).await);
+    }
+}
+
+async fn linger<H: FrameHandler>(connection: &Connection, read_side: &ReadSide<H>, window: u64) {
     let mut skipped = 0;
-    while skipped < LINGER_BYTES_MAX {
+    // A peer that has not read the goodbye yet sends no more than it has credit for, and little beside it.
+    while skipped < window.saturating_mul(2) {
         match read_side.with(|reader, _| reader.skip()) {
             Some(0) => return,
-            Some(count) => skipped += count,
+            Some(count) => {
+                skipped += count as u64;
+                tokio::task::yield_now().await;
+            }
             None => {
                 if connection.link.readable().await.is_err() {
                     return;

@@ -21,6 +21,11 @@ impl StreamSet {
         self.0.contains(&stream.0)
     }
 
+    /// Forgets those that `keep` does not hold to.
+    pub(crate) fn retain(&mut self, keep: impl Fn(StreamId) -> bool) {
+        self.0.retain(|stream| keep(StreamId(*stream)));
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }

@@ -110,6 +110,22 @@ impl Values {
         self.open.remove(&stream).map(|value| value.admitted())
     }
 
+    /// No call is taken any more: those of the other side whose values are still arriving, and what was admitted for them.
+    /// The rest of their values is skipped.
+    pub(crate) fn skip_calls(&mut self) -> (Vec<StreamId>, u64) {
+        let (mut streams, mut admitted) = (Vec::new(), 0);
+        for (stream, value) in &mut self.open {
+            if matches!(value.head, Some(ValueHead::Call(_))) {
+                streams.push(*stream);
+                admitted += value.admitted();
+                value.head = None;
+                value.bytes = Vec::new();
+            }
+        }
+        streams.sort_unstable();
+        (streams, admitted)
+    }
+
     /// Forgets all; what was admitted for them in all.
     pub(crate) fn clear(&mut self) -> u64 {
         self.open.drain().map(|(_, value)| value.admitted()).sum()

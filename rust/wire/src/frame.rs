@@ -10,6 +10,7 @@ mod error;
 mod flags;
 mod header;
 mod kind;
+mod parting;
 
 pub use control::{decode_credit, decode_started, encode_credit, encode_started};
 pub use cutter::{Frame, cut_frame};
@@ -17,3 +18,4 @@ pub use error::FrameError;
 pub use flags::FrameFlags;
 pub use header::{FrameHeader, HEADER_BYTES};
 pub use kind::FrameKind;
+pub use parting::{Parting, UNFINISHED_MAX};

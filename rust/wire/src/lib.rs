@@ -27,8 +27,8 @@ pub use codec::{
     encode_target,
 };
 pub use frame::{
-    Frame, FrameError, FrameFlags, FrameHeader, FrameKind, HEADER_BYTES, cut_frame, decode_credit,
-    decode_started, encode_credit, encode_started,
+    Frame, FrameError, FrameFlags, FrameHeader, FrameKind, HEADER_BYTES, Parting, UNFINISHED_MAX, cut_frame,
+    decode_credit, decode_started, encode_credit, encode_started,
 };
 pub use graph_value::{
     decode_answer, decode_event, decode_failure, decode_graph, encode_answer, encode_event, encode_failure,

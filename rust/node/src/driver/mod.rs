@@ -88,6 +88,11 @@ enum Stopping {
         until: Time,
         reason: LeaveReason,
     },
+    /// No call is taken any more; those that were are answered, then it leaves.
+    Parting {
+        until: Time,
+        reason: LeaveReason,
+    },
     /// The leave is out; connections close.
     Left,
 }
@@ -269,10 +274,10 @@ impl Driver {
 
     fn next_wake(&self) -> Option<Time> {
         let stop = match self.stopping {
-            Stopping::Draining { .. } | Stopping::Cancelling { .. } => {
+            Stopping::Draining { .. } | Stopping::Parting { .. } | Stopping::Cancelling { .. } => {
                 Some(self.runtime.clock.now() + DRAIN_POLL)
             }
-            _ => None,
+            Stopping::No | Stopping::Left => None,
         };
         [self.timers.next(), stop, self.looks.next()].into_iter().flatten().min()
     }
@@ -284,7 +289,7 @@ impl Driver {
         }
         self.shared.set_phase(Phase::Running);
         self.switch.lock().set_starting(false);
-        self.runtime.mailboxes.tell_all(crate::mailbox::News::RouteChanged);
+        self.runtime.mailboxes.tell_all(&crate::mailbox::News::RouteChanged);
         self.shared.inbound.attention.notify_one();
         tracing::info!(node = %self.shared.label, address = %self.addresses.join(","), alone, "started");
         if let Some(end) = self.started.take() {
@@ -297,18 +302,26 @@ impl Driver {
         if self.fatal.is_some() && self.stopping == Stopping::No {
             self.begin_stop(LeaveReason::GracefulShutdown);
         }
+        if let Stopping::Draining { until, reason } = self.stopping
+            && self.runs_nothing()
+        {
+            self.take_no_more();
+            self.stopping = Stopping::Parting { until, reason };
+        }
         match self.stopping {
-            Stopping::Draining { reason, .. } if self.is_idle() && self.nobody_calls() => self.leave(reason),
-            Stopping::Cancelling { reason, .. } if self.is_idle() => {
+            Stopping::Parting { reason, .. } | Stopping::Cancelling { reason, .. } if self.is_idle() => {
                 self.leave(reason);
             }
             Stopping::Draining { until, reason } if now >= until => {
+                self.take_no_more();
                 self.cancel_rest();
                 self.stopping = Stopping::Cancelling { until: now + CLEAN_UP_MAX, reason };
             }
-            Stopping::Cancelling { until, reason } if now >= until => self.leave(reason),
+            Stopping::Parting { until, reason } | Stopping::Cancelling { until, reason } if now >= until => {
+                self.leave(reason);
+            }
             // Without frames the switch does not look for calls that have ended.
-            Stopping::Draining { .. } | Stopping::Cancelling { .. } => {
+            Stopping::Draining { .. } | Stopping::Parting { .. } | Stopping::Cancelling { .. } => {
                 self.shared.inbound.attention.notify_one();
             }
             Stopping::No | Stopping::Left => {}
@@ -321,17 +334,28 @@ impl Driver {
         self.shared.workload.load().in_flight == 0 && self.switch.lock().is_idle()
     }
 
-    /// Calls on their way to a node that hangs up are lost, and nobody knows whether they ran. So it goes on refusing them
-    /// until those who sent them have heard that it leaves.
-    fn nobody_calls(&self) -> bool {
-        self.switch.lock().has_been_left_alone(LEFT_ALONE)
+    /// The same, but for calls of clients that other nodes run.
+    fn runs_nothing(&self) -> bool {
+        self.shared.workload.load().in_flight == 0 && self.switch.lock().only_relays()
+    }
+
+    /// Calls that are on their way here are not taken, and their callers hear of it: they go elsewhere.
+    fn take_no_more(&self) {
+        let connections = self.switch.lock().take_no_more();
+        for connection in connections {
+            connection.take_no_more(mpreg_transport::CloseReason::Leaving);
+        }
+        // Who looks for an entry node finds another one.
+        for acceptor in &self.acceptors {
+            acceptor.abort();
+        }
     }
 
     /// The drain is over: functions that still run are cancelled, and nothing is called through this node any more.
     fn cancel_rest(&self) {
         self.shared.set_phase(Phase::Stopped(self.gone()));
         self.switch.lock().end_drain();
-        self.runtime.mailboxes.tell_all(crate::mailbox::News::RouteChanged);
+        self.runtime.mailboxes.tell_all(&crate::mailbox::News::RouteChanged);
     }
 
     fn leave(&mut self, reason: LeaveReason) {
@@ -364,6 +388,8 @@ impl Driver {
     async fn finish(mut self, inbox: &mut UnboundedReceiver<Command>) {
         let why = self.gone();
         self.shared.set_phase(Phase::Stopped(why.clone()));
+        // Before the connections end: the own calls under way hear that the node has stopped.
+        self.runtime.mailboxes.tell_all(&crate::mailbox::News::RouteChanged);
         for connection in self.switch.lock().connections() {
             connection.close(mpreg_transport::CloseReason::Leaving);
         }
@@ -375,7 +401,7 @@ impl Driver {
             acceptor.abort();
             let _ = acceptor.await;
         }
-        self.runtime.mailboxes.tell_all(crate::mailbox::News::RouteChanged);
+        self.hung_up(inbox).await;
         self.shared.set_fatal(self.fatal.clone());
         inbox.close();
         while let Ok(command) = inbox.try_recv() {
@@ -393,6 +419,17 @@ impl Driver {
         }
         for end in self.ended.drain(..) {
             end(fatal.clone().map_or_else(|| Ok(nil()), Err));
+        }
+    }
+
+    /// Until every other side has been told what was taken: the process may end behind this.
+    async fn hung_up(&mut self, inbox: &mut UnboundedReceiver<Command>) {
+        let until = tokio::time::Instant::now() + HANG_UP_MAX;
+        while !self.switch.lock().connections().is_empty() {
+            match tokio::time::timeout_at(until, inbox.recv()).await {
+                Ok(Some(command)) => self.command(command),
+                Ok(None) | Err(_) => break,
+            }
         }
     }
 
@@ -416,8 +453,8 @@ impl Driver {
 
 /// How often a drain looks whether the running calls have ended.
 pub(crate) const DRAIN_POLL: Duration = Duration::from_millis(5);
-/// A leaving node takes it that no call is on its way any more when none has come for so long.
-const LEFT_ALONE: Duration = Duration::from_millis(30);
+/// How long the ends of connections are waited for.
+pub(crate) const HANG_UP_MAX: Duration = Duration::from_secs(1);
 /// How long functions that were cancelled at the end of a drain may clean up.
 pub(crate) const CLEAN_UP_MAX: Duration = Duration::from_secs(1);
 

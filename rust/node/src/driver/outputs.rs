@@ -161,9 +161,10 @@ impl Driver {
     fn retire(&self, id: ConnectionId) {
         let Some(connection) = self.peers.find(id).cloned() else { return };
         let (switch, engine) = (Arc::downgrade(&self.switch), Rc::downgrade(&self.engine));
+        let runtime = self.runtime.clone();
         tokio::task::spawn_local(async move {
             let mut quiet = 0;
-            while quiet < RETIRE_LOOKS {
+            loop {
                 tokio::time::sleep(RETIRE_LOOK).await;
                 let Some(switch) = switch.upgrade().filter(|_| connection.is_open()) else { return };
                 let is_used =
@@ -173,28 +174,25 @@ impl Driver {
                 }
                 let is_quiet = connection.is_quiet() && switch.lock().is_quiet(id);
                 quiet = if is_quiet { quiet + 1 } else { 0 };
+                if quiet >= RETIRE_LOOKS {
+                    let connection = connection.clone();
+                    runtime.on_io(move || switch.lock().close_if_quiet(&connection, CloseReason::Duplicate));
+                }
             }
-            connection.close(CloseReason::Duplicate);
         });
     }
 
-    /// Nobody has needed it for a while. Between the look and the end no call of the peer is taken in, which needs the
-    /// switch's lock, and no own one is begun.
+    /// Nobody has needed it for a while.
     fn close_idle(&self, id: ConnectionId) {
         let Some(connection) = self.peers.find(id).cloned() else { return };
         let switch = self.switch.clone();
-        self.runtime.on_io(move || {
-            let switch = switch.lock();
-            if switch.is_quiet(id) {
-                connection.close_if_quiet(CloseReason::Unused);
-            }
-        });
+        self.runtime.on_io(move || switch.lock().close_if_quiet(&connection, CloseReason::Unused));
     }
 
     fn publish(&mut self, snapshot: Arc<Snapshot>) {
         self.shared.snapshot.store(snapshot);
         self.shared.inbound.attention.notify_one();
-        self.runtime.mailboxes.tell_all(News::RouteChanged);
+        self.runtime.mailboxes.tell_all(&News::RouteChanged);
         for done in self.published.drain(..) {
             // Whoever registered may have stopped waiting.
             let _ = done.send(Ok(()));

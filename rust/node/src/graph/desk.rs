@@ -132,7 +132,7 @@ impl Desk {
             self.calling.mailbox.take(&mut items);
             for item in items {
                 match (item, &mut self.calling.port) {
-                    (Item::News(news), Some(port)) => port.hear(news),
+                    (Item::News(news), Some(port)) => port.hear(&news),
                     (item, Some(port)) => port.handle(item, now),
                     _ => {}
                 }

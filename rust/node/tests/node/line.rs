@@ -77,7 +77,7 @@ impl Line {
         self.mailbox.take(&mut items);
         for item in items {
             match item {
-                Item::News(news) => self.port.hear(news),
+                Item::News(news) => self.port.hear(&news),
                 item => self.port.handle(item, now()),
             }
         }

@@ -15,6 +15,7 @@ use mpreg_types::{
 use crate::attempt::{Failed, Word};
 use crate::claim::{Claims, Revoked};
 use crate::flow::Flow;
+use crate::goodbye::MOVES_MAX;
 use crate::key::Index;
 use crate::links::{Fifo, Links};
 use crate::retry::RetryBudget;
@@ -146,6 +147,7 @@ impl CallTable {
             wait_until: None,
             dialled: false,
             retries_left: request.retries,
+            moves_left: MOVES_MAX,
             sent: 0,
             idempotent: request.idempotent,
             candidate: None,

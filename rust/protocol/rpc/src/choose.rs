@@ -134,7 +134,7 @@ impl CallTable {
                 return false;
             }
             Err(SendFailure::Closed) if matches!(slot.route, Route::Entry) => self.await_entry(index),
-            Err(SendFailure::Closed) => self.not_sent(index, turn),
+            Err(SendFailure::Closed) => self.turned_away(index, true, turn),
             Err(SendFailure::TooLarge) => {
                 let text = format!(
                     "the arguments have {} bytes, more than the other side accepts (max_value_bytes)",

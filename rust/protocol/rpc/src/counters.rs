@@ -13,6 +13,8 @@ pub struct TableCounters {
     pub deadlines: u64,
     /// Further attempts made.
     pub retries: u64,
+    /// Attempts that nobody took, because a node or connection went in order: made anew.
+    pub moved: u64,
     /// Further attempts that the budget forbade.
     pub retries_denied: u64,
     /// Replies and local results to calls that had ended, or to another attempt: dropped.

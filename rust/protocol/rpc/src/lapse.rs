@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mpreg_routing::Candidate;
-use mpreg_types::{ConnectionId, Defect, ErrorBody, ErrorCode, Executed, Ledger, StreamId, Time};
+use mpreg_types::{ConnectionId, Defect, ErrorBody, ErrorCode, Executed, Ledger, StreamId, Time, Untaken};
 
 use crate::claim::Revoked;
 use crate::inbound::{Place, Then};
@@ -78,14 +78,8 @@ impl Switch {
         }
     }
 
-    /// A connection is gone. No byte of the own streams from `first_unsent` on was handed to the kernel.
-    pub fn connection_lost(
-        &mut self,
-        on: ConnectionId,
-        first_unsent: StreamId,
-        now: Time,
-        out: &mut Vec<Output>,
-    ) {
+    /// A connection is gone. Calls on the streams in `untaken` provably did not execute.
+    pub fn connection_lost(&mut self, on: ConnectionId, untaken: &Untaken, now: Time, out: &mut Vec<Output>) {
         let step = &mut Step { now, out };
         let Some(link) = self.peers.remove(&on) else { return };
         // Before any of its calls looks for another place.
@@ -105,8 +99,8 @@ impl Switch {
                         relay.peer.circuit().failed(now);
                     }
                     let executed = match started {
-                        _ if stream >= first_unsent => Executed::No,
                         true => Executed::Yes,
+                        false if untaken.contains(stream) => Executed::No,
                         false => Executed::Unknown,
                     };
                     self.peer_lost(index, &relay, executed, step);
@@ -115,6 +109,11 @@ impl Switch {
             }
         }
         self.slot_freed(step);
+        self.leave_credit_line(on, step);
+    }
+
+    /// Calls that waited for credit of a connection look for another place.
+    pub(crate) fn leave_credit_line(&mut self, on: ConnectionId, step: &mut Step<'_>) {
         let Some(mut waiting) = self.no_credit.remove(&on) else { return };
         while let Some(slot) = waiting.line.pop_front(&mut self.links) {
             // Nothing of it was sent, so it is not "sent once" yet.

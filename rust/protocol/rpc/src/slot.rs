@@ -31,6 +31,8 @@ pub(crate) struct CallSlot {
     /// The wait is for a connection to the node it chose.
     pub(crate) dialled: bool,
     pub(crate) retries_left: u8,
+    /// Times it may move on for nothing, because nobody took it.
+    pub(crate) moves_left: u8,
     /// How often it was handed on: to a connection, or to a function of this process.
     pub(crate) sent: u8,
     /// See [`Request::idempotent`](crate::Request::idempotent).

@@ -55,8 +55,6 @@ pub struct Switch {
     /// Start reports of this input, by the callers' connections and tokens.
     pub(crate) reports: Vec<(ConnectionId, u64)>,
     draining: bool,
-    /// When the last call arrived.
-    last_call: Option<Time>,
     pub(crate) starting: bool,
     pub(crate) rng: Rng,
     pub(crate) builtins: Builtins,
@@ -102,7 +100,6 @@ impl Switch {
             poll_at: None,
             reports: Vec::new(),
             draining: false,
-            last_call: None,
             starting: false,
             rng: Rng::new(seed),
             builtins: Builtins::new(config.graphs_max),
@@ -136,7 +133,6 @@ impl Switch {
         out: &mut Vec<Output>,
     ) {
         self.counters.calls += 1;
-        self.last_call = Some(now);
         let step = &mut Step { now, out };
         let Some(link) = self.peers.get_mut(&from) else {
             self.counters.strays += 1;
@@ -218,9 +214,12 @@ impl Switch {
         !self.no_slot.is_empty()
     }
 
-    /// When the last call arrived; who leaves waits until no more come.
-    pub fn last_call(&self) -> Option<Time> {
-        self.last_call
+    /// True if nothing is held but calls that other nodes have.
+    pub fn only_relays(&self) -> bool {
+        self.calls.iter().all(|(_, call)| match &call.place {
+            Place::Relayed { relay, .. } => !relay.is_to_worker(),
+            _ => false,
+        })
     }
 
     /// Calls held: running, waiting, relayed, and those that a dispatcher still works on.

@@ -38,7 +38,11 @@ impl CallTable {
             }
         }
         self.release(index);
-        self.attempt_failed(index, failed, turn);
+        if failed.body.code == ErrorCode::Draining && failed.executed == Executed::No {
+            self.moved(index, failed, true, turn);
+        } else {
+            self.attempt_failed(index, failed, turn);
+        }
     }
 
     /// An attempt failed and is over: makes another one after a pause, or fails the call.
@@ -146,7 +150,7 @@ impl CallTable {
 }
 
 impl CallSlot {
-    fn remember(&mut self, failed: &mut Failed) {
+    pub(crate) fn remember(&mut self, failed: &mut Failed) {
         failed.via = self.via();
         let attempt = failed.attempt();
         match &mut self.history {

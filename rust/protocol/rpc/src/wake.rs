@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mpreg_types::{ConnectionId, Defect, ErrorBody, ErrorCode, Executed, Ledger, StreamId, Time};
+use mpreg_types::{ConnectionId, Defect, ErrorBody, ErrorCode, Executed, Ledger, StreamId, Time, Untaken};
 
 use crate::attempt::{Failed, Word};
 use crate::call_table::Turn;
@@ -77,11 +77,11 @@ impl CallTable {
         }
     }
 
-    /// A connection is gone. No byte of the own streams from `first_unsent` on was handed to the kernel.
+    /// A connection is gone. Calls on the streams in `untaken` provably did not execute.
     pub fn connection_lost<P: Outbound>(
         &mut self,
         on: ConnectionId,
-        first_unsent: StreamId,
+        untaken: &Untaken,
         now: Time,
         port: &mut P,
         done: &mut Vec<Completion>,
@@ -103,9 +103,15 @@ impl CallTable {
         }
         for (index, sent) in lost {
             let counted = sent.stream.0 + 2 * u64::from(Defect::TableMiscountsUnsent.is_in());
-            let executed = if counted >= first_unsent.0 { Executed::No } else { sent.executed() };
+            let is_untaken = untaken.contains(StreamId(counted)) && !sent.started;
+            let executed = if is_untaken { Executed::No } else { sent.executed() };
             self.lost(index, executed, turn);
         }
+        self.leave_credit_line(on, turn);
+    }
+
+    /// Calls that waited for credit of a connection look for another one.
+    pub(crate) fn leave_credit_line<P: Outbound>(&mut self, on: ConnectionId, turn: &mut Turn<'_, P>) {
         let Some(mut line) = self.parked.remove(&on) else { return };
         while let Some(slot) = line.pop_front(&mut self.links) {
             // Nothing of it was sent: it starts again, and that is no further attempt.

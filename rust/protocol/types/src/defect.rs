@@ -21,6 +21,8 @@ pub enum Defect {
     TableRepeatsUnknown,
     /// The last call that was handed to the kernel counts as unsent.
     TableMiscountsUnsent,
+    /// The last call that a goodbye names as taken counts as not taken.
+    GoodbyeDeniesTheLast,
     /// A call that runs when it is taken back is reported as not executed.
     SwitchDeniesTheStart,
     /// A call that was taken back begins all the same.
@@ -54,6 +56,7 @@ impl Defect {
         Self::MembershipKeepsDeathsToItself,
         Self::TableRepeatsUnknown,
         Self::TableMiscountsUnsent,
+        Self::GoodbyeDeniesTheLast,
         Self::SwitchDeniesTheStart,
         Self::ClaimBeginsRevoked,
         Self::SwitchForgetsRelays,

@@ -41,6 +41,7 @@ mod signed;
 mod text;
 mod text_newtype;
 mod time;
+mod untaken;
 mod verified;
 mod version_constraint;
 
@@ -85,5 +86,6 @@ pub use scope::Scope;
 pub use signed::Signed;
 pub use text::{ForeignText, escape_control};
 pub use time::Time;
+pub use untaken::Untaken;
 pub use verified::Verified;
 pub use version_constraint::VersionConstraint;

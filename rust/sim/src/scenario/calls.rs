@@ -42,6 +42,46 @@ pub fn calls_without_faults(seed: u64) -> Result<(), Violation> {
     Ok(())
 }
 
+/// Nodes leave and start again one after the other, as in a rolling restart, while everybody calls: no call fails for it,
+/// and none is unknown.
+pub fn polite_leaves(seed: u64) -> Result<(), Violation> {
+    let mut world = working(seed)?;
+    world.habits = Habits { hangs: 0, gives_up: 0, ..world.habits };
+    let callers = world.running_with_clients().len() as u64;
+    for place in (0..NODES).cycle().take(3 * NODES) {
+        world.load(150, Duration::from_millis(600));
+        let pause = world.random_time(Duration::from_millis(200));
+        world.run(pause);
+        world.leave_politely(place);
+        world.run(Duration::from_millis(800));
+        if world.start_of(place).is_some() {
+            let what = format!("the node at {place} has not left although all its calls have ended");
+            return Err(Violation::new("who leaves politely leaves", what));
+        }
+        world.start(place, &(0..NODES).collect::<Vec<_>>());
+        if place < WORKERS {
+            offer_work(&mut world, place);
+        }
+        world.run(Duration::from_millis(500));
+    }
+    world.run(Duration::from_secs(3));
+    calls_are_honest(&world)?;
+    let results = world.ledger.count(|ending| ending.error.is_none());
+    let failed = |ending: &crate::Ending| {
+        matches!(
+            ending.error,
+            Some((ErrorCode::ConnectionLost | ErrorCode::Draining | ErrorCode::NoRoute, _))
+        )
+    };
+    let failures = world.ledger.count(failed);
+    if failures > 0 || results < 1_000 || callers < 8 {
+        let first = world.ledger.calls().find(|(_, fate)| fate.endings.iter().any(failed));
+        let what = format!("{failures} calls failed by it, {results} got a result; the first: {first:?}");
+        return Err(Violation::new("no call is lost by who leaves politely", what));
+    }
+    Ok(())
+}
+
 /// Nodes in a mesh that is larger than the full one.
 const MANY: usize = 101;
 

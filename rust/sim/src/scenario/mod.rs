@@ -10,7 +10,9 @@ mod scale;
 mod stalls;
 mod streams;
 
-pub use calls::{calls_beyond_the_full_mesh, calls_survive_chaos, calls_without_faults, chaos};
+pub use calls::{
+    calls_beyond_the_full_mesh, calls_survive_chaos, calls_without_faults, chaos, polite_leaves,
+};
 pub use catalog::{changes_reach_all, nodes_come_and_go, split_and_heal};
 pub use deaths::{process_deaths, silent_deaths};
 pub use graphs::{graphs, stormy_graphs};
@@ -36,6 +38,7 @@ pub const ALL: &[(&str, Scenario)] = &[
     ("calls_without_faults", calls_without_faults),
     ("calls_beyond_the_full_mesh", calls_beyond_the_full_mesh),
     ("calls_survive_chaos", calls_survive_chaos),
+    ("polite_leaves", polite_leaves),
     ("streams_without_faults", streams_without_faults),
     ("streams_survive_chaos", streams_survive_chaos),
     ("graphs", graphs),

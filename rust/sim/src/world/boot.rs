@@ -124,6 +124,7 @@ impl World {
             offers: BTreeSet::new(),
             handles: 0,
             draining: false,
+            parting: false,
             starting: !is_client,
         }
     }
@@ -197,12 +198,13 @@ impl World {
         self.remember_own(place);
     }
 
-    /// The node says goodbye, in the order that real ones keep: drain, leave, end.
+    /// The node says goodbye and ends, as one does whose drain has no time: it leaves what it took.
     pub fn leave(&mut self, place: usize, reason: LeaveReason) {
         if self.places[place].process.is_none() {
             return;
         }
         self.drain(place);
+        self.part_with_all(place);
         let _ = self.feed(place, Input::Leave { reason });
         self.end_process(place, Loss::Orderly);
     }

@@ -90,6 +90,8 @@ impl World {
             Frame::Opened => self.dial_connected(id),
             Frame::End(loss) => self.ended(id, side, loss),
             Frame::Control { kind, payload } => self.control_frame(here, from, kind, &payload),
+            Frame::Goodbye { last, leaves } => self.goodbye(id, side, last, leaves),
+            Frame::Call { stream, .. } if !self.takes(id, side, stream) => {}
             data => self.data_frame(here, there, id, data),
         }
     }
@@ -103,14 +105,6 @@ impl World {
         }
     }
 
-    /// The process at `place` closes a connection in order.
-    pub(crate) fn close(&mut self, place: usize, id: ConnectionId) {
-        let Some(side) = self.side_of(place, id) else { return };
-        self.flush(id, side);
-        self.end_way(id, side, Loss::Orderly);
-        self.lost(id, side, Loss::Orderly);
-    }
-
     /// Closes a connection that nobody has needed for a while, unless a call is under way on it.
     /// A retired connection had its second; it stays if the other one ended before it.
     pub(crate) fn close_retired(&mut self, spot: Spot, id: ConnectionId) {
@@ -119,7 +113,7 @@ impl World {
         let Some(there) = self.wires.get(&id).map(|wire| wire.ends[1 - side].place) else { return };
         let node = self.places[there].id;
         if process.engine.as_ref().is_none_or(|engine| !engine.is_used(node, id)) {
-            self.close(spot.place, id);
+            self.close(spot.place, id, true);
         }
     }
 
@@ -131,7 +125,7 @@ impl World {
             self.side_of(spot.place, id).and_then(|side| self.wires.get(&id)?.ways[side].pending().into());
         let switch = self.places[spot.place].process.as_ref().and_then(|process| process.switch.as_ref());
         if calls == Some(0) && switch.is_some_and(|switch| switch.is_quiet(id)) {
-            self.close(spot.place, id);
+            self.close(spot.place, id, true);
         }
     }
 
@@ -145,6 +139,7 @@ impl World {
             self.dial_failed(spot, why);
             return;
         }
+        self.answer_goodbye(id, side);
         self.lost(id, side, loss);
     }
 
@@ -155,7 +150,7 @@ impl World {
         if !wire.ways[side].open {
             return;
         }
-        let unsent = wire.ways[side].close();
+        let untaken = wire.ways[side].close();
         let (spot, there) = (wire.ends[side], wire.ends[1 - side].place);
         let (place, peer, peer_is_node) = (spot.place, self.places[there].id, !self.places[there].is_client);
         let Some(process) = &mut self.places[place].process else { return };
@@ -163,13 +158,9 @@ impl World {
         if let Some(state) = process.snapshot.peer(peer) {
             state.clear_connection(id);
         }
-        if process.entry == Some(id) {
-            process.entry = None;
-            let pause = Duration::from_millis(5) + self.random_time(Duration::from_millis(50));
-            self.after(pause, Item::ClientDials(spot));
-        }
-        self.with_tables(place, |table, desk, done| table.connection_lost(id, unsent, now, desk, done));
-        self.with_switch(place, |switch, out| switch.connection_lost(id, unsent, now, out));
+        self.leave_entry(spot, id);
+        self.with_tables(place, |table, desk, done| table.connection_lost(id, &untaken, now, desk, done));
+        self.with_switch(place, |switch, out| switch.connection_lost(id, &untaken, now, out));
         if peer_is_node && !self.places[place].is_client {
             self.hear(place, Input::Disconnected { peer, connection: id, loss });
         }

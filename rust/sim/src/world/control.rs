@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mpreg_catalog::{Message as CatalogMessage, Refusal};
-use mpreg_engine::{Addresses, EngineError, Event, Input, Message, Output, PeerNode, Timer};
+use mpreg_engine::{Addresses, CloseReason, EngineError, Event, Input, Message, Output, PeerNode, Timer};
 use mpreg_membership::Message as MembershipMessage;
 use mpreg_types::{Incarnation, NodeId, Signed, Verified};
 use mpreg_wire::verify::{CheapScheme, SignatureScheme};
@@ -65,7 +65,9 @@ impl World {
                 let delay = self.links.delay(&mut self.rng);
                 self.after(delay, Item::Dial { from: spot, why: Dialling::Engine(dial, expect), addresses });
             }
-            Output::Close { connection, .. } => self.close(spot.place, connection),
+            Output::Close { connection, reason } => {
+                self.close(spot.place, connection, reason != CloseReason::Down);
+            }
             Output::Retire { connection } => self.after(RETIRED, Item::Retired(spot, connection)),
             Output::CloseIdle { connection } => {
                 self.after(Duration::ZERO, Item::CloseIdle(spot, connection));

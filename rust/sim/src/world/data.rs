@@ -213,7 +213,7 @@ impl World {
                 self.with_switch(here, |switch, out| switch.credit(on, stream, bytes, out));
             }
             Frame::Started(payload) => self.started_arrives(here, on, &payload),
-            Frame::Opened | Frame::End(_) | Frame::Control { .. } => {}
+            Frame::Opened | Frame::Goodbye { .. } | Frame::End(_) | Frame::Control { .. } => {}
         }
     }
 
@@ -239,7 +239,7 @@ impl World {
         let head = decode_reply(meta);
         assert!(head.is_ok(), "a reply of an honest callee cannot be read: {head:?}");
         let (Ok(head), Some(side)) = (head, self.side_of(here, on)) else { return };
-        let free = self.wires.get_mut(&on).is_some_and(|wire| wire.ways[side].answered());
+        let free = self.wires.get_mut(&on).is_some_and(|wire| wire.ways[side].answered(stream));
         let bridge = bridge_of(head.token);
         if bridge == SWITCH_BRIDGE {
             self.with_switch(here, |switch, out| switch.reply(on, stream, head, value, now, out));

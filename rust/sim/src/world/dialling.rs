@@ -29,7 +29,7 @@ impl World {
         if !self.links.is_open(from.place, to) || !self.links.is_open(to, from.place) {
             return self.after(timeout, Item::DialEnds(from, why, DialOutcome::Failed));
         }
-        let Some(process) = &self.places[to].process else {
+        let Some(process) = self.places[to].process.as_ref().filter(|process| !process.parting) else {
             return self.answer_dial(from, why, DialOutcome::Refused);
         };
         let far = Spot { place: to, start: process.start };
@@ -134,6 +134,7 @@ impl World {
         let (node, peer_is_client) = (self.places[there].id, self.places[there].is_client);
         let Some(process) = &mut self.places[here].process else { return };
         process.wires.insert(id, side);
+        let parting = process.parting;
         if self.places[here].is_client {
             if let Some(process) = &mut self.places[here].process {
                 process.entry = Some(id);
@@ -148,6 +149,9 @@ impl World {
         self.with_switch(here, |switch, _| switch.connected(id, peer));
         if let Some(peer) = self.peer_node(there, incarnation) {
             self.hear(here, Input::Connected { peer, connection: id, dialled: side == 0 });
+        }
+        if parting {
+            self.say_goodbye(id, side, true);
         }
     }
 }

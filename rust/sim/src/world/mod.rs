@@ -9,6 +9,7 @@ mod dialling;
 mod faults;
 mod graph_calls;
 mod graph_desk;
+mod parting;
 mod queries;
 mod streams;
 mod work;
@@ -31,6 +32,7 @@ use crate::trace::Trace;
 use crate::wire::Wire;
 
 pub use boot::Offer;
+pub(crate) use parting::Leaving;
 pub(crate) use streams::{Reading, WORK_STREAM};
 pub use work::Habits;
 pub(crate) use work::{WORK_AGAIN, WORK_ONCE};
@@ -192,6 +194,8 @@ impl World {
             | Item::DialEnds(spot, ..)
             | Item::Retired(spot, _)
             | Item::CloseIdle(spot, _)
+            | Item::CloseTimesOut(spot, _)
+            | Item::Leaves(spot, ..)
             | Item::Wanted(spot, _)
             | Item::JobBegins(spot, _)
             | Item::JobEnds(spot, _)
@@ -226,6 +230,8 @@ impl World {
             Item::DialTimesOut { wire } => self.dial_times_out(wire),
             Item::Retired(spot, wire) => self.close_retired(spot, wire),
             Item::CloseIdle(spot, wire) => self.close_idle(spot, wire),
+            Item::CloseTimesOut(spot, wire) => self.close_times_out(spot, wire),
+            Item::Leaves(spot, leaving, until) => self.leaves(spot, leaving, until),
             Item::Wanted(spot, node) => {
                 if self.is_there(spot) {
                     self.hear(spot.place, mpreg_engine::Input::Wanted { node });

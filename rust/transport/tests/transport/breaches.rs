@@ -3,7 +3,8 @@
 use mpreg_transport::{CloseReason, Goodbye, Incoming, LostCause, ProtocolError};
 use mpreg_types::{Payload, StreamId};
 use mpreg_wire::{
-    FrameError, FrameFlags, FrameKind, Limits, Process, Role, encode_call, encode_credit, encode_reply,
+    FrameError, FrameFlags, FrameKind, Limits, Parting, Process, Role, encode_call, encode_credit,
+    encode_reply,
 };
 
 use crate::common::ends::Half;
@@ -51,9 +52,9 @@ async fn breach_from(role: Role, bytes: &[u8]) -> ProtocolError {
     assert_eq!(half.end.count("refused_frames"), 1);
     let goodbye = peer.frames().await.pop().expect("a goodbye");
     assert_eq!(goodbye.header.kind, FrameKind::Goodbye);
-    assert_eq!(goodbye.payload()[0], CloseReason::Protocol as u8);
-    let said = String::from_utf8_lossy(&goodbye.payload()[1..]).into_owned();
-    assert_eq!(said, error.to_string(), "the peer gets to know why");
+    let said = Parting::decode(goodbye.payload()).unwrap();
+    assert_eq!(said.reason, CloseReason::Protocol as u8);
+    assert_eq!(String::from_utf8(said.detail).unwrap(), error.to_string(), "the peer gets to know why");
     error
 }
 
@@ -194,6 +195,12 @@ async fn a_frame_in_two_halves_is_one_frame_and_half_a_frame_is_none() {
     assert_eq!(lost.cause, LostCause::Ended);
 }
 
+fn goodbye(reason: u8, last: u64, unfinished: &[u64]) -> Vec<u8> {
+    let unfinished = unfinished.iter().copied().map(StreamId).collect();
+    let parting = Parting { reason, last: StreamId(last), unfinished, detail: b"hi".to_vec() };
+    frame(FrameKind::Goodbye, NONE, 0, &[], &parting.encode())
+}
+
 /// Waits for the goodbye of a peer that says it with bytes of its own.
 async fn said(half: &mut Half) -> LostCause {
     half.events.closed().await.cause
@@ -203,8 +210,39 @@ async fn said(half: &mut Half) -> LostCause {
 async fn a_goodbye_of_a_newer_version_is_a_goodbye() {
     let (mut raw, mut half, _io) =
         RawPeer::connect(Role::Node, Limits::default(), Behaviour::default()).await;
-    raw.write(&frame(FrameKind::Goodbye, NONE, 0, &[], &[250, b'h', b'i'])).await;
+    raw.write(&goodbye(250, 0, &[])).await;
+    drop(raw);
     assert_eq!(said(&mut half).await, LostCause::Goodbye(Goodbye::new(CloseReason::Other, "hi")));
+}
+
+#[tokio::test]
+async fn goodbyes_that_name_what_they_cannot() {
+    let short = frame(FrameKind::Goodbye, NONE, 0, &[], &[1, 0, 0]);
+    assert!(matches!(breach(&short).await, ProtocolError::Frame(FrameError::BadPayload { .. })));
+    // The proper side dials, so its streams are odd; it has opened none.
+    for (last, unfinished) in [(1, &[][..]), (2, &[]), (u64::MAX, &[]), (0, &[1])] {
+        let error = breach(&goodbye(1, last, unfinished)).await;
+        assert!(matches!(error, ProtocolError::Goodbye { .. }), "{last} {unfinished:?}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_later_goodbye_may_name_fewer_calls_and_never_more() {
+    for (second, is_breach) in [(1, false), (3, false), (0, false), (5, true)] {
+        let (mut raw, mut half, _io) =
+            RawPeer::connect(Role::Node, Limits::default(), Behaviour::default()).await;
+        for token in 0..4 {
+            half.connection.send_call(&call_head(token, 0), &Payload::default()).unwrap();
+        }
+        raw.write(&[goodbye(1, 3, &[]), goodbye(1, second, &[])].concat()).await;
+        drop(raw);
+        assert_eq!(half.events.goodbye().await.1.first(), StreamId(4));
+        let lost = half.events.closed().await;
+        assert_eq!(matches!(lost.cause, LostCause::Protocol(ProtocolError::Goodbye { .. })), is_breach);
+        if !is_breach {
+            assert_eq!(lost.untaken.first(), StreamId(second + 1));
+        }
+    }
 }
 
 #[tokio::test]

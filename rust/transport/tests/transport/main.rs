@@ -10,6 +10,7 @@ mod breaches;
 mod carriers;
 mod common;
 mod faults;
+mod goodbyes;
 mod handshakes;
 mod lanes;
 mod sending;

@@ -46,11 +46,11 @@ async fn the_first_unsent_stream_is_the_first_that_the_peer_never_sees_a_byte_of
     // The goodbye cannot be said, so the connection ends with what the kernel has.
     half.connection.close(CloseReason::Leaving);
     let lost = half.events.closed().await;
-    assert!(lost.first_unsent <= given, "something was left: {:?} of {given:?}", lost.first_unsent);
+    assert!(lost.untaken.first() <= given, "something was left: {:?} of {given:?}", lost.untaken.first());
     let seen = peer.frames().await;
     let whole = seen.iter().filter(|frame| frame.header.kind == FrameKind::Call).count() as u64;
     let torn = u64::from(!peer.torn().is_empty());
-    assert_eq!(lost.first_unsent.0, 1 + 2 * (whole + torn));
+    assert_eq!(lost.untaken.first().0, 1 + 2 * (whole + torn));
 }
 
 #[tokio::test]
@@ -343,7 +343,7 @@ async fn a_close_says_why_even_if_a_value_waits_for_credit_that_never_comes() {
     half.connection.send_call(&call_head(1, 1_000_000), &value(1, 1_000_000)).unwrap();
     half.connection.close(CloseReason::Leaving);
     assert_eq!(peer.frames().await.pop().unwrap().header.kind, FrameKind::Goodbye);
-    assert_eq!(half.events.closed().await.first_unsent, StreamId(3));
+    assert_eq!(half.events.closed().await.untaken.first(), StreamId(3));
 }
 
 #[tokio::test]

@@ -28,7 +28,8 @@ frame_kinds! {
     Proof = 2,
     /// Why the sender refuses the handshake; the last frame of a connection.
     Refuse = 3,
-    /// The sender closes on purpose; a FIN without it is the death of a process.
+    /// The sender takes no further call and is about to close: names the last one it took, see
+    /// [`Parting`](crate::Parting). A FIN without it is the death of a process.
     Goodbye = 4,
     /// Asks for a [`FrameKind::Pong`].
     Ping = 5,

@@ -20,7 +20,7 @@ use mpreg_types::{
 use mpreg_wire::handshake::{Channel, Handshake, LocalHello, Policy, Secret, SecretRule, Side};
 use mpreg_wire::verify::Ed25519Signer;
 use mpreg_wire::{
-    FrameFlags, FrameHeader, FrameKind, Limits, Process, Role, TargetCache, cut_frame, decode_call,
+    FrameFlags, FrameHeader, FrameKind, Limits, Parting, Process, Role, TargetCache, cut_frame, decode_call,
     decode_credit, decode_reply, decode_started, encode_call, encode_credit, encode_graph, encode_item,
     encode_reply, encode_started, message,
 };
@@ -275,7 +275,9 @@ fn frames() -> Golden {
     let mut golden = Golden(Vec::new());
     handshakes(&mut golden);
     calls_and_replies(&mut golden);
-    golden.add("goodbye", FrameKind::Goodbye, 0, b"");
+    let (last, unfinished) = (StreamId(41), vec![StreamId(3), StreamId(39)]);
+    let parting = Parting { reason: 1, last, unfinished, detail: b"bye".to_vec() };
+    golden.add("goodbye", FrameKind::Goodbye, 0, &parting.encode());
     golden.add("ping", FrameKind::Ping, 0, b"12345678");
     golden.add("pong", FrameKind::Pong, 0, b"12345678");
     golden.add("credit", FrameKind::Credit, 0, &encode_credit(65_536));

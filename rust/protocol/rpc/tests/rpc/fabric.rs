@@ -9,7 +9,7 @@ use mpreg_rpc::{
 };
 use mpreg_types::{
     CallHead, CallId, ConnectionId, ErrorBody, ErrorCode, Executed, HopBudget, Payload, ReplyHead, StreamId,
-    Time,
+    Time, Untaken,
 };
 
 use crate::cluster::{INCARNATION, target};
@@ -466,9 +466,9 @@ impl Fabric {
                 state.clear_connection(id);
             }
             its.entry = its.entry.filter(|entry| *entry != id);
-            let unsent = unsent[side];
-            self.table(process, |table, desk, done| table.connection_lost(id, unsent, now, desk, done));
-            self.switch(process, |switch, out| switch.connection_lost(id, unsent, now, out));
+            let unsent = Untaken::from(unsent[side]);
+            self.table(process, |table, desk, done| table.connection_lost(id, &unsent, now, desk, done));
+            self.switch(process, |switch, out| switch.connection_lost(id, &unsent, now, out));
         }
         let pause = self.random(20_000);
         self.after(pause, Event::Connect(ends[0], ends[1]));

@@ -5,6 +5,7 @@
 mod cluster;
 mod desk;
 mod fabric;
+mod goodbyes;
 mod port;
 mod process;
 mod promises;

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use mpreg_routing::Snapshot;
 use mpreg_rpc::{
-    CallFailure, CallKey, CallTable, Caller, Claim, Completion, ItemGate, LocalCall, Outbound, Request,
-    RetryBudget, RetryConfig, Route, Running, SendFailure, Success, TableConfig, Workload, WorkloadConfig,
-    encode_error,
+    CallFailure, CallKey, CallTable, Caller, Claim, Completion, Goodbye, ItemGate, LocalCall, Outbound,
+    Request, RetryBudget, RetryConfig, Route, Running, SendFailure, Success, TableConfig, Workload,
+    WorkloadConfig, encode_error,
 };
 use mpreg_types::{
     CallExtras, CallHead, ConnectionId, ErrorBody, ErrorCode, Executed, HopBudget, NodeId, Payload,
-    PreparedTarget, ReplyExtras, ReplyHead, StepCall, StreamId, Time,
+    PreparedTarget, ReplyExtras, ReplyHead, StepCall, StreamId, Time, Untaken,
 };
 
 use crate::cluster::{Cluster, INCARNATION, node};
@@ -291,7 +291,19 @@ impl Bench {
 
     pub(crate) fn lose(&mut self, on: u64, first_unsent: StreamId) {
         let on = ConnectionId(on);
-        self.table.connection_lost(on, first_unsent, self.now, &mut self.port, &mut self.done);
+        self.table.connection_lost(
+            on,
+            &Untaken::from(first_unsent),
+            self.now,
+            &mut self.port,
+            &mut self.done,
+        );
+    }
+
+    /// The other side took nothing from `untaken` on.
+    pub(crate) fn goodbye(&mut self, on: u64, untaken: StreamId, leaves: bool) {
+        let goodbye = Goodbye { untaken: Untaken::from(untaken), leaves };
+        self.table.goodbye(ConnectionId(on), &goodbye, self.now, &mut self.port, &mut self.done);
     }
 
     pub(crate) fn writable(&mut self, on: u64, credit: usize) {

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use mpreg_routing::Slots;
 use mpreg_rpc::{
-    InboundKey, Invocation, NotSent, Output, Peer, Runs, SendFailure, Switch, SwitchConfig, Workload,
-    WorkloadConfig, decode_error,
+    Goodbye, InboundKey, Invocation, NotSent, Output, Peer, Runs, SendFailure, Switch, SwitchConfig,
+    Workload, WorkloadConfig, decode_error,
 };
 use mpreg_types::{
     CallHead, CallId, ConnectionId, ErrorBody, ErrorCode, Executed, HopBudget, ItemHead, NodeId, Payload,
-    PreparedTarget, ReplyHead, StepCall, StreamId, Time,
+    PreparedTarget, ReplyHead, StepCall, StreamId, Time, Untaken,
 };
 
 use crate::cluster::{Cluster, INCARNATION, node};
@@ -209,7 +209,13 @@ impl Station {
 
     pub(crate) fn lose(&mut self, on: ConnectionId, first_unsent: StreamId) {
         let now = self.now;
-        self.act(|switch, out| switch.connection_lost(on, first_unsent, now, out));
+        self.act(|switch, out| switch.connection_lost(on, &Untaken::from(first_unsent), now, out));
+    }
+
+    /// The other side took nothing from `untaken` on.
+    pub(crate) fn goodbye(&mut self, on: ConnectionId, untaken: StreamId, leaves: bool) {
+        let (now, goodbye) = (self.now, Goodbye { untaken: Untaken::from(untaken), leaves });
+        self.act(|switch, out| switch.goodbye(on, &goodbye, now, out));
     }
 
     pub(crate) fn writable(&mut self, on: ConnectionId, credit: usize) {

@@ -225,11 +225,11 @@ fn attempts_are_bounded_and_the_last_error_is_raised() {
 fn a_spent_budget_raises_the_first_error() {
     let mut bench = mesh_with(RetryConfig { percent: 0, per_second: 1, saved_max: 0 });
     bench.call("once");
-    bench.fail(0, ErrorCode::Draining, Executed::No);
+    bench.fail(0, ErrorCode::RateLimited, Executed::No);
     bench.pass_ms(20);
     bench.fail(1, ErrorCode::Overloaded, Executed::No);
     let failure = bench.failure();
-    assert_eq!((failure.body.code, failure.attempts.len()), (ErrorCode::Draining, 2));
+    assert_eq!((failure.body.code, failure.attempts.len()), (ErrorCode::RateLimited, 2));
     assert_eq!((bench.table.counters().retries, bench.table.counters().retries_denied), (1, 1));
     bench.assert_empty();
 }

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
-use mpreg_transport::{AdmitError, Connection, FrameHandler, Incoming, Lost};
+use mpreg_transport::{AdmitError, CloseReason, Connection, FrameHandler, Incoming, Lost};
+use mpreg_types::Untaken;
 use tokio::sync::mpsc;
 
 use super::{reply_head, soon};
@@ -13,6 +14,7 @@ pub(crate) enum Event {
     Credit,
     Admitted(u64),
     Released(u64),
+    Goodbye(CloseReason, Untaken),
     Closed(Lost),
 }
 
@@ -71,6 +73,10 @@ impl FrameHandler for Recorder {
         }
     }
 
+    fn goodbye(&mut self, _: &Arc<Connection>, why: CloseReason, untaken: Untaken) {
+        self.note(Event::Goodbye(why, untaken));
+    }
+
     fn batch_end(&mut self) {
         if let Some(connection) = self.answered.take() {
             connection.flush();
@@ -112,8 +118,21 @@ impl Events {
         loop {
             match self.next().await {
                 Event::Frame(frame) => return frame,
-                Event::Opened | Event::Credit | Event::Admitted(_) | Event::Released(_) => {}
+                Event::Opened
+                | Event::Credit
+                | Event::Admitted(_)
+                | Event::Released(_)
+                | Event::Goodbye(..) => {}
                 other @ Event::Closed(_) => panic!("a frame was expected, and this came: {other:?}"),
+            }
+        }
+    }
+
+    /// The next goodbye; everything before it is passed over.
+    pub(crate) async fn goodbye(&mut self) -> (CloseReason, Untaken) {
+        loop {
+            if let Event::Goodbye(why, untaken) = self.next().await {
+                return (why, untaken);
             }
         }
     }
